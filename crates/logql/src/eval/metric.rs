@@ -1,0 +1,228 @@
+//! Metric queries: a tree of operations over series.
+
+use model::answer::{QueryStats, ResultLabels, Sample, Series, Value, VectorSample};
+
+use super::aggregate::aggregate;
+use super::binary::{Operand, combine};
+use super::control::Meter;
+use super::error::QueryError;
+use super::frame::{Frame, FrameSeries, Points, SeriesLabels};
+use super::range::{self, Surroundings, reduction};
+use super::replace::label_replace;
+use super::window::Steps;
+use super::{Limits, Params};
+use crate::pipeline::Reduction;
+use crate::source::Source;
+use crate::syntax::ast::{
+    Grouping, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorOp,
+};
+
+/// Evaluates a metric query.
+///
+/// # Errors
+///
+/// Any [`QueryError`].
+pub fn evaluate(
+    expr: &MetricExpr,
+    params: &Params,
+    source: &dyn Source,
+    meter: Meter<'_>,
+    limits: &Limits,
+) -> Result<(Value, QueryStats), QueryError> {
+    let steps = Steps::new(params)?;
+    check(expr, &steps, limits)?;
+    let surroundings = Surroundings { source, steps, meter, threads: params.threads };
+    let stats = QueryStats::default();
+    let mut evaluation =
+        Evaluation { surroundings, stats, repeated: repeated(expr), leaves: Vec::new() };
+    let value = match evaluation.operand(expr)? {
+        Operand::Number(value) if steps.is_instant() => {
+            Value::Scalar(Sample { timestamp: steps.time(0), value })
+        }
+        Operand::Number(value) => matrix(constant(value, &steps), &steps),
+        Operand::Frame(frame) if steps.is_instant() => vector(frame, &steps, keeps_order(expr)),
+        Operand::Frame(frame) => matrix(frame, &steps),
+    };
+    let (series, samples) = match &value {
+        Value::Vector(samples) => (samples.len(), samples.len()),
+        Value::Matrix(series) => (series.len(), series.iter().map(|s| s.samples.len()).sum()),
+        _ => (0, 1),
+    };
+    let limit = limits.max_query_series;
+    if limit != 0 && series > limit as usize {
+        return Err(QueryError::SeriesLimit { limit });
+    }
+    evaluation.stats.entries_returned = samples as u64;
+    Ok((value, evaluation.stats))
+}
+
+/// Refuses what cannot be evaluated before anything is read.
+fn check(expr: &MetricExpr, steps: &Steps, limits: &Limits) -> Result<(), QueryError> {
+    let mut sketches = false;
+    expr.visit(&mut |inner| {
+        sketches |= matches!(inner, MetricExpr::Vector(v) if v.op == VectorOp::ApproxTopk);
+    });
+    if sketches && !limits.approx_topk {
+        return Err(QueryError::Disabled("approx_topk"));
+    }
+    if sketches && !steps.is_instant() {
+        let text = "count min sketches are only supported on instant queries";
+        return Err(QueryError::Unsupported(text.to_owned()));
+    }
+    let longest = expr.ranges().iter().map(|range| range.range_ns).max().unwrap_or(0);
+    if limits.max_range_ns > 0 && longest > limits.max_range_ns {
+        return Err(QueryError::RangeLimit { asked_ns: longest, limit_ns: limits.max_range_ns });
+    }
+    Ok(())
+}
+
+struct Evaluation<'a> {
+    surroundings: Surroundings<'a>,
+    stats: QueryStats,
+    /// Range aggregations that the query names more than once.
+    repeated: Vec<&'a RangeAggregation>,
+    /// Those of them that are evaluated already.
+    leaves: Vec<(&'a RangeAggregation, Reduction, Frame)>,
+}
+
+impl<'a> Evaluation<'a> {
+    fn operand(&mut self, expr: &'a MetricExpr) -> Result<Operand, QueryError> {
+        Ok(Operand::Frame(match expr {
+            MetricExpr::Literal(value) => return Ok(Operand::Number(*value)),
+            MetricExpr::Constant(value) => constant(*value, &self.surroundings.steps),
+            MetricExpr::Range(aggregation) => {
+                let reduction = match aggregation.op {
+                    RangeOp::Absent => Reduction::Nothing,
+                    _ => reduction(aggregation.grouping.as_ref()),
+                };
+                self.leaf(aggregation, reduction)?
+            }
+            MetricExpr::Vector(aggregation) => {
+                let inner = match pushed_down(aggregation) {
+                    Some((leaf, reduction)) => self.leaf(leaf, reduction)?,
+                    None => self.frame(&aggregation.inner)?,
+                };
+                aggregate(aggregation, inner, &self.surroundings.steps, self.surroundings.meter)?
+            }
+            MetricExpr::LabelReplace(replace) => {
+                let inner = self.frame(&replace.inner)?;
+                label_replace(replace, inner)?
+            }
+            MetricExpr::Binary(operation) => {
+                let right = self.operand(&operation.right)?;
+                let left = self.operand(&operation.left)?;
+                return combine(operation, left, right, self.surroundings.steps.count());
+            }
+        }))
+    }
+
+    /// An operand as series; a bare number becomes one series without labels.
+    fn frame(&mut self, expr: &'a MetricExpr) -> Result<Frame, QueryError> {
+        Ok(match self.operand(expr)? {
+            Operand::Frame(frame) => frame,
+            Operand::Number(value) => constant(value, &self.surroundings.steps),
+        })
+    }
+
+    fn leaf(
+        &mut self,
+        aggregation: &'a RangeAggregation,
+        reduction: Reduction,
+    ) -> Result<Frame, QueryError> {
+        let is_same = |known: &&(&RangeAggregation, Reduction, Frame)| {
+            known.0 == aggregation && known.1 == reduction
+        };
+        if let Some((_, _, frame)) = self.leaves.iter().find(is_same) {
+            return Ok(frame.clone());
+        }
+        let frame =
+            range::evaluate(aggregation, reduction.clone(), self.surroundings, &mut self.stats)?;
+        if self.repeated.contains(&aggregation) {
+            self.leaves.push((aggregation, reduction, frame.clone()));
+        }
+        Ok(frame)
+    }
+}
+
+/// The range aggregations that stand in an expression more than once.
+fn repeated(expr: &MetricExpr) -> Vec<&RangeAggregation> {
+    let mut all = Vec::new();
+    expr.visit(&mut |inner| {
+        if let MetricExpr::Range(aggregation) = inner {
+            all.push(aggregation);
+        }
+    });
+    let seen_before = |(at, leaf): &(usize, &RangeAggregation)| all[..*at].contains(leaf);
+    all.iter().copied().enumerate().filter(seen_before).map(|(_, leaf)| leaf).collect()
+}
+
+/// The range aggregation right inside a `sum` whose grouping may be applied to rows already: the
+/// sum of sums over fewer labels is the same sum.
+fn pushed_down(outer: &VectorAggregation) -> Option<(&RangeAggregation, Reduction)> {
+    let MetricExpr::Range(leaf) = &*outer.inner else { return None };
+    let adds_up = matches!(
+        leaf.op,
+        RangeOp::Count | RangeOp::Rate | RangeOp::Bytes | RangeOp::BytesRate | RangeOp::Sum
+    );
+    if outer.op != VectorOp::Sum || !adds_up || leaf.grouping.is_some() {
+        return None;
+    }
+    let everything = Grouping { without: false, labels: Vec::new() };
+    Some((leaf, reduction(Some(outer.grouping.as_ref().unwrap_or(&everything)))))
+}
+
+/// One series without labels that has the value at every step.
+fn constant(value: f64, steps: &Steps) -> Frame {
+    let points = Points::constant(value, steps.count());
+    Frame { series: vec![FrameSeries { labels: SeriesLabels::default(), points }] }
+}
+
+/// Whether the order of an instant query's samples is one that the query asks for.
+fn keeps_order(expr: &MetricExpr) -> bool {
+    let mut sorts = false;
+    expr.visit(&mut |inner| {
+        let MetricExpr::Vector(aggregation) = inner else { return };
+        sorts |= matches!(aggregation.op, VectorOp::Sort | VectorOp::SortDesc);
+    });
+    sorts
+}
+
+fn vector(mut frame: Frame, steps: &Steps, keeps_order: bool) -> Value {
+    if !keeps_order {
+        frame.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+    let sample = |series: FrameSeries| {
+        let (step, value) = series.points.iter().next()?;
+        let sample = Sample { timestamp: steps.time(step), value };
+        Some(VectorSample { labels: owned(series.labels), sample })
+    };
+    Value::Vector(frame.series.into_iter().filter_map(sample).collect())
+}
+
+/// Series in the order of their labels; series with equal labels become one.
+fn matrix(mut frame: Frame, steps: &Steps) -> Value {
+    frame.series.retain(|series| !series.points.is_empty());
+    frame.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let mut joined: Vec<FrameSeries> = Vec::with_capacity(frame.series.len());
+    for series in frame.series {
+        match joined.last_mut() {
+            Some(last) if last.labels == series.labels => {
+                last.points = last.points.merged_with(&series.points);
+            }
+            _ => joined.push(series),
+        }
+    }
+    let series = joined.into_iter().map(|series| Series {
+        samples: series
+            .points
+            .iter()
+            .map(|(step, value)| Sample { timestamp: steps.time(step), value })
+            .collect(),
+        labels: owned(series.labels),
+    });
+    Value::Matrix(series.collect())
+}
+
+fn owned(labels: SeriesLabels) -> ResultLabels {
+    SeriesLabels::try_unwrap(labels).unwrap_or_else(|shared| (*shared).clone())
+}

@@ -1,0 +1,208 @@
+//! What the grammar allows and no engine runs, and the folding of constants.
+
+use std::collections::HashSet;
+
+use model::Pattern;
+
+use super::ast::{BinaryOp, Grouping, RangeAggregation, RangeOp, VectorOp};
+use super::number::format_float;
+
+/// The operation's result on two numbers; a comparison answers 1 or 0.
+pub(super) fn fold(op: BinaryOp, left: f64, right: f64) -> f64 {
+    let truth = |holds: bool| f64::from(u8::from(holds));
+    match op {
+        BinaryOp::Add => left + right,
+        BinaryOp::Subtract => left - right,
+        BinaryOp::Multiply => left * right,
+        BinaryOp::Divide if right == 0.0 => f64::NAN,
+        BinaryOp::Divide => left / right,
+        BinaryOp::Modulo if right == 0.0 => f64::NAN,
+        BinaryOp::Modulo => left % right,
+        BinaryOp::Power => left.powf(right),
+        BinaryOp::Equal => truth(left == right),
+        BinaryOp::NotEqual => truth(left != right),
+        BinaryOp::Greater => truth(left > right),
+        BinaryOp::GreaterOrEqual => truth(left >= right),
+        BinaryOp::Less => truth(left < right),
+        BinaryOp::LessOrEqual => truth(left <= right),
+        BinaryOp::Or | BinaryOp::And | BinaryOp::Unless => f64::NAN,
+    }
+}
+
+/// Checks parameter, grouping and `unwrap` of a range aggregation.
+pub(super) fn range_aggregation(aggregation: &RangeAggregation) -> Result<(), String> {
+    let op = aggregation.op;
+    let name = op.as_str();
+    match (op, aggregation.parameter) {
+        (RangeOp::Quantile, None) => {
+            return Err(format!("parameter required for operation {name}"));
+        }
+        (RangeOp::Quantile, Some(_)) | (_, None) => {}
+        (_, Some(parameter)) => {
+            let parameter = format_float(parameter);
+            return Err(format!("parameter {parameter} not supported for operation {name}"));
+        }
+    }
+    if aggregation.grouping.is_some() && !allows_grouping(op) {
+        return Err(format!("grouping not allowed for {name} aggregation"));
+    }
+    match (aggregation.range.unwrap.is_some(), op) {
+        (true, RangeOp::Count | RangeOp::Bytes | RangeOp::BytesRate) => {
+            Err(format!("invalid aggregation {name} with unwrap"))
+        }
+        (true, _)
+        | (
+            false,
+            RangeOp::Count | RangeOp::Bytes | RangeOp::BytesRate | RangeOp::Rate | RangeOp::Absent,
+        ) => Ok(()),
+        (false, _) => Err(format!("invalid aggregation {name} without unwrap")),
+    }
+}
+
+fn allows_grouping(op: RangeOp) -> bool {
+    matches!(
+        op,
+        RangeOp::Avg
+            | RangeOp::Min
+            | RangeOp::Max
+            | RangeOp::Stddev
+            | RangeOp::Stdvar
+            | RangeOp::Quantile
+            | RangeOp::First
+            | RangeOp::Last
+    )
+}
+
+/// Reads the parameter of a vector aggregation.
+pub(super) fn vector_parameter(
+    op: VectorOp,
+    parameter: Option<&str>,
+) -> Result<Option<i64>, String> {
+    let name = op.as_str();
+    match (op, parameter) {
+        (VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk, None) => {
+            Err(format!("parameter required for operation {name}"))
+        }
+        (VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk, Some(text)) => {
+            match text.parse::<i64>() {
+                Err(_) => Err(format!("invalid parameter {name}({text},")),
+                Ok(k) if k <= 0 => {
+                    Err(format!("invalid parameter (must be greater than 0) {name}({text}"))
+                }
+                Ok(k) => Ok(Some(k)),
+            }
+        }
+        (_, Some(text)) => Err(format!("unsupported parameter for operation {name}({text},")),
+        (_, None) => Ok(None),
+    }
+}
+
+/// Checks the grouping of a vector aggregation.
+pub(super) fn vector_grouping(op: VectorOp, grouping: Option<&Grouping>) -> Result<(), String> {
+    match op {
+        _ if grouping.is_none() => Ok(()),
+        VectorOp::Sort | VectorOp::SortDesc => {
+            Err("sort and sort_desc doesn't allow grouping by ".to_owned())
+        }
+        VectorOp::ApproxTopk => {
+            Err(format!("grouping not allowed for {} aggregation", op.as_str()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the argument of `| regexp`.
+pub(super) fn regexp(text: &str) -> Result<(), String> {
+    let invalid = |why: &str| Err(format!("invalid regexp parser: {why}"));
+    if let Some(group) = invalid_group_name(text) {
+        return invalid(&format!("error parsing regexp: invalid named capture: `{group}`"));
+    }
+    let pattern = match Pattern::search(text) {
+        Ok(pattern) => pattern,
+        Err(error) => return invalid(&error.to_string()),
+    };
+    let groups = pattern.regex().group_info();
+    let mut names = groups.pattern_names(regex_automata::PatternID::ZERO).flatten().peekable();
+    if names.peek().is_none() {
+        return invalid("at least one named capture must be supplied");
+    }
+    match names.find(|name| !model::label::is_label_name(name)) {
+        Some(name) => invalid(&format!("invalid extracted label name '{name}'")),
+        None => Ok(()),
+    }
+}
+
+/// The first group opening whose name is not made of word characters.
+fn invalid_group_name(text: &str) -> Option<&str> {
+    let mut from = 0;
+    while let Some(found) = text[from..].find("(?") {
+        let start = from + found;
+        let rest = &text[start..];
+        from = start + 2;
+        let is_escaped = text[..start].bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1;
+        let Some(named) = rest.strip_prefix("(?P<").or_else(|| rest.strip_prefix("(?<")) else {
+            continue;
+        };
+        let Some(end) = named.find('>') else { continue };
+        let is_word = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        let name = &named[..end];
+        if !is_escaped
+            && !name.starts_with(['=', '!'])
+            && (name.is_empty() || !name.chars().all(is_word))
+        {
+            return Some(&rest[..rest.len() - named.len() + end + 1]);
+        }
+    }
+    None
+}
+
+/// Checks the argument of `| pattern`.
+pub(super) fn pattern(text: &str) -> Result<(), String> {
+    let invalid = |why: &str| Err(format!("invalid pattern parser: {why}"));
+    if text.is_empty() {
+        return invalid(
+            "parse error at line 1, col 1: syntax error: unexpected $end, expecting IDENTIFIER or \
+             LITERAL",
+        );
+    }
+    let captures = captures(text);
+    let names: Vec<&str> =
+        captures.iter().map(|capture| capture.name).filter(|name| *name != "_").collect();
+    if names.is_empty() {
+        return invalid("at least one capture is required");
+    }
+    if let Some(pair) = captures.windows(2).find(|pair| pair[0].end == pair[1].start) {
+        let (first, second) = (pair[0].name, pair[1].name);
+        return invalid(&format!(
+            "found consecutive capture '<{first}><{second}>': invalid expression"
+        ));
+    }
+    let mut seen = HashSet::new();
+    match names.iter().find(|name| !seen.insert(**name)) {
+        Some(name) => invalid(&format!("duplicate capture name ({name}): invalid expression")),
+        None => Ok(()),
+    }
+}
+
+/// `<name>` in a pattern.
+struct Capture<'a> {
+    name: &'a str,
+    start: usize,
+    end: usize,
+}
+
+fn captures(text: &str) -> Vec<Capture<'_>> {
+    let mut captures = Vec::new();
+    let mut from = 0;
+    while let Some(found) = text[from..].find('<') {
+        let start = from + found;
+        from = start + 1;
+        let Some(len) = text[from..].find(['<', '>']) else { break };
+        let name = &text[from..from + len];
+        if text[from + len..].starts_with('>') && model::label::is_label_name(name) {
+            from += len + 1;
+            captures.push(Capture { name, start, end: from });
+        }
+    }
+    captures
+}

@@ -1,0 +1,78 @@
+//! The seam to the rows that are not in segments yet.
+//!
+//! The server plugs in the ingester of this process, or clients of ingesters elsewhere.
+
+use std::sync::Arc;
+
+use logql::source::Source;
+use model::{Matcher, TenantId, TimeRange};
+use segment::SegmentName;
+
+/// Whoever holds the recent rows of tenants.
+pub trait Recent: Send + Sync {
+    /// The rows of matching streams as they are now. What arrives later is not part of it, and
+    /// what is flushed later stays readable.
+    ///
+    /// The querier takes this snapshot before it looks at the catalog, so that a row that moves
+    /// from a head to a segment meanwhile is seen at least once.
+    fn snapshot(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Arc<dyn RecentSource>;
+}
+
+/// Recent rows at one moment.
+pub trait RecentSource: Source + Send {
+    /// The segments that hold, or are about to hold, the rows of an origin; empty while it is not
+    /// being flushed. Once all of them are in the catalog, the querier reads them in its place;
+    /// before, it reads the origin in the place of those that are.
+    fn flushed_as(&self, origin: u64) -> Vec<SegmentName>;
+}
+
+/// No recent rows: for queriers that only read segments, and for tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NothingRecent;
+
+impl Recent for NothingRecent {
+    fn snapshot(
+        &self,
+        _tenant: &TenantId,
+        _matchers: &[Matcher],
+        _range: TimeRange,
+    ) -> Arc<dyn RecentSource> {
+        Arc::new(Self)
+    }
+}
+
+impl RecentSource for NothingRecent {
+    fn flushed_as(&self, _origin: u64) -> Vec<SegmentName> {
+        Vec::new()
+    }
+}
+
+impl Source for NothingRecent {
+    fn pieces(
+        &self,
+        _selection: &logql::source::Selection,
+    ) -> Result<Vec<logql::source::Piece>, logql::source::SourceError> {
+        Ok(Vec::new())
+    }
+
+    fn load(
+        &self,
+        _piece: &logql::source::Piece,
+        _want: &logql::source::Want,
+    ) -> Result<logql::source::Batch, logql::source::SourceError> {
+        Ok(logql::source::Batch::default())
+    }
+
+    fn streams(
+        &self,
+        _matchers: &[Matcher],
+        _range: TimeRange,
+    ) -> Result<Vec<logql::source::StreamSummary>, logql::source::SourceError> {
+        Ok(Vec::new())
+    }
+}

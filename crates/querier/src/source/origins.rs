@@ -1,0 +1,148 @@
+//! Which rows may exist twice.
+//!
+//! Rows of one origin (a head or a segment) are distinct. Two origins can hold the same row: a
+//! client sent it again, replicas flushed it, a compaction is under way. That is possible only for
+//! a stream that both hold, and only where the stream's times in both overlap. Copies between two
+//! heads are told by the heads themselves, which know the times of each stream.
+
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use model::{Fingerprint, TimeRange, Timestamp};
+use store::SegmentFooter;
+
+/// Where rows stand, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// Its number among the origins of a selection.
+    pub(crate) id: u64,
+    /// Time of the earliest selected row.
+    pub(crate) first: Timestamp,
+    /// Time of the latest selected row.
+    pub(crate) last: Timestamp,
+    /// The streams, when they are known one by one; a head may hold any.
+    pub(crate) streams: Option<Arc<SegmentFooter>>,
+}
+
+/// The origins of a selection.
+#[derive(Debug, Default)]
+pub(crate) struct Origins {
+    /// By time of the earliest row.
+    sorted: Vec<Origin>,
+    /// Per origin: the latest time of it and of all before it.
+    reach: Vec<Timestamp>,
+    /// Which of them are heads.
+    heads: HashSet<u64>,
+}
+
+impl Origins {
+    pub(crate) fn new(mut origins: Vec<Origin>) -> Self {
+        origins.sort_by_key(|origin| (origin.first, origin.id));
+        let mut latest = Timestamp::MIN;
+        let reach = origins
+            .iter()
+            .map(|origin| {
+                latest = latest.max(origin.last);
+                latest
+            })
+            .collect();
+        let heads = origins.iter().filter(|origin| origin.streams.is_none());
+        let heads = heads.map(|origin| origin.id).collect();
+        Self { sorted: origins, reach, heads }
+    }
+
+    /// The span in which rows of a stream that stand in origin `own` between `first` and `last`
+    /// (inclusive) may also stand in another origin.
+    pub(crate) fn copies(
+        &self,
+        own: u64,
+        fingerprint: Fingerprint,
+        first: Timestamp,
+        last: Timestamp,
+    ) -> Option<TimeRange> {
+        let mut span: Option<(Timestamp, Timestamp)> = None;
+        let mut extend = |from: Timestamp, to: Timestamp| {
+            let (from, to) = (from.max(first), to.min(last));
+            if from <= to {
+                let (start, end) = span.get_or_insert((from, to));
+                (*start, *end) = ((*start).min(from), (*end).max(to));
+            }
+        };
+        let own_is_head = self.heads.contains(&own);
+        for other in self.overlapping(first, last).filter(|other| other.id != own) {
+            let Some(footer) = &other.streams else {
+                if !own_is_head {
+                    extend(other.first, other.last);
+                }
+                continue;
+            };
+            for ordinal in footer.ordinals_of(fingerprint) {
+                let streams = footer.streams();
+                extend(streams.first(ordinal), streams.last(ordinal));
+            }
+        }
+        span.map(|(start, end)| TimeRange::new(start, Timestamp(end.0.saturating_add(1))))
+    }
+
+    /// The origins with rows between two times (inclusive).
+    fn overlapping(&self, first: Timestamp, last: Timestamp) -> impl Iterator<Item = &Origin> {
+        let end = self.sorted.partition_point(|origin| origin.first <= last);
+        let candidates = self.sorted[..end].iter().zip(&self.reach[..end]).rev();
+        candidates
+            .take_while(move |(_, reach)| **reach >= first)
+            .map(|(origin, _)| origin)
+            .filter(move |origin| origin.last >= first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn head(id: u64, first: i64, last: i64) -> Origin {
+        Origin { id, first: Timestamp(first), last: Timestamp(last), streams: None }
+    }
+
+    fn span(origins: &Origins, own: u64, first: i64, last: i64) -> Option<(i64, i64)> {
+        let copies = origins.copies(own, Fingerprint(1), Timestamp(first), Timestamp(last));
+        copies.map(|range| (range.start.0, range.end.0))
+    }
+
+    /// The number of a segment that asks.
+    const OWN: u64 = 99;
+
+    #[test]
+    fn copies_exist_where_a_head_reaches() {
+        let origins = Origins::new(vec![head(1, 0, 10), head(2, 10, 20), head(3, 30, 40)]);
+        assert_eq!(span(&origins, OWN, 0, 10), Some((0, 11)));
+        assert_eq!(span(&origins, OWN, 21, 29), None);
+        assert_eq!(span(&origins, OWN, 15, 40), Some((15, 41)));
+        assert_eq!(span(&origins, OWN, 18, 25), Some((18, 21)));
+        assert_eq!(span(&origins, 1, 0, 10), None, "heads know their own copies");
+    }
+
+    proptest! {
+        #[test]
+        fn no_overlap_is_missed(
+            spans in proptest::collection::vec((0i64..100, 0i64..40), 1..12),
+            first in 0i64..120,
+            length in 0i64..50,
+        ) {
+            let heads = spans.iter().zip(0u64..);
+            let origins =
+                Origins::new(heads.map(|((at, len), id)| head(id, *at, at + len)).collect());
+            let last = first + length;
+            let found = span(&origins, OWN, first, last);
+            for at in first..=last {
+                let held = spans.iter().any(|(start, len)| (*start..=start + len).contains(&at));
+                let inside = found.is_some_and(|(start, end)| (start..end).contains(&at));
+                prop_assert!(!held || inside, "time {at} is held twice");
+            }
+            if let Some((start, end)) = found {
+                prop_assert!(first <= start && end <= last + 1);
+            }
+        }
+    }
+}

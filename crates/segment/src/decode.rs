@@ -1,0 +1,58 @@
+//! Reading the columns of a block.
+
+use model::columns::{Lines, TextColumn};
+
+use crate::block::{BlockMeta, LineCodec, MetadataColumn};
+use crate::column::{lengths, lines, metadata, timestamps};
+use crate::encoding::checksum::{ChunkKind, open};
+use crate::error::{FormatError, Result};
+
+/// Decodes the bytes of [`BlockMeta::timestamps`]: nanoseconds per row.
+///
+/// # Errors
+///
+/// [`FormatError`] when the bytes are not that chunk, bit for bit.
+pub fn decode_timestamps(meta: &BlockMeta, bytes: &[u8]) -> Result<Vec<i64>> {
+    let len = meta.timestamps.end - meta.timestamps.start;
+    let payload = open(ChunkKind::Timestamps, meta.ordinal, bytes, len)?;
+    timestamps::decode(payload, &meta.runs, meta.rows as usize, (meta.first.0, meta.last.0))
+}
+
+/// Decodes the bytes of [`BlockMeta::lengths`]: line bytes per row.
+///
+/// # Errors
+///
+/// As [`decode_timestamps`].
+pub fn decode_lengths(meta: &BlockMeta, bytes: &[u8]) -> Result<Vec<u32>> {
+    let len = meta.lengths.end - meta.lengths.start;
+    let payload = open(ChunkKind::Lengths, meta.ordinal, bytes, len)?;
+    lengths::decode(payload, meta.rows as usize, meta.raw_bytes)
+}
+
+/// Decodes the bytes of [`BlockMeta::lines`], given what [`decode_lengths`] answered.
+///
+/// # Errors
+///
+/// As [`decode_timestamps`]; also when the lengths are not those of this block.
+pub fn decode_lines(meta: &BlockMeta, lengths: &[u32], bytes: &[u8]) -> Result<Lines> {
+    let len = meta.lines.end - meta.lines.start;
+    let payload = open(ChunkKind::Lines, meta.ordinal, bytes, len)?;
+    let total: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
+    if lengths.len() != meta.rows as usize || total != meta.raw_bytes {
+        return Err(FormatError::Corrupt("the lengths of another block"));
+    }
+    match meta.codec {
+        LineCodec::Zstd => lines::decode(payload, lengths),
+    }
+}
+
+/// Decodes the bytes of [`MetadataColumn::range`].
+///
+/// # Errors
+///
+/// As [`decode_timestamps`].
+pub fn decode_metadata(column: &MetadataColumn, bytes: &[u8]) -> Result<TextColumn> {
+    let len = column.range.end - column.range.start;
+    let payload = open(ChunkKind::Metadata(&column.name), column.block, bytes, len)?;
+    metadata::decode(payload, &column.name, column.rows as usize)
+}

@@ -1,0 +1,205 @@
+//! Gathering the keys of every block, and turning them into postings.
+
+use crate::column::metadata_builder::ColumnBuilder;
+
+use super::directory::{FamilyDirectory, IndexDirectory};
+use super::keys::{
+    self, GRAM_BITS, GramSet, IDENTIFIER_BITS, VALUE_BYTES_MIN, is_gram, mark_grams,
+};
+use super::pages::{self, PAGE_POSTINGS};
+use super::{Family, family_bits};
+
+/// A family of a block may take this part of the block's bytes, or else it is not listed.
+const BUDGET_PART: usize = 4;
+/// Postings that are sorted at a time.
+const SORTED_TOGETHER: u64 = 1 << 15;
+
+/// Bits of a key beyond those that number the keys of a block: each halves the blocks that are
+/// found in error.
+fn spare_bits(family: Family) -> u32 {
+    match family {
+        // Grams are kept whole: there are few of them.
+        Family::Grams => GRAM_BITS,
+        // A needle long enough to have one of these keys mostly has several.
+        Family::Identifiers => 5,
+        Family::Values => 8,
+    }
+}
+
+/// About how many bits a posting takes.
+fn posting_bits(family: Family) -> usize {
+    match family {
+        Family::Grams => 5,
+        Family::Identifiers => 7,
+        Family::Values => 10,
+    }
+}
+
+/// Finds the distinct keys of texts.
+pub(crate) struct KeyCollector {
+    /// One byte for every gram.
+    grams: Box<GramSet>,
+    /// One bit for every identifier key.
+    identifiers: Box<[u64; 1 << (IDENTIFIER_BITS - 6)]>,
+}
+
+impl KeyCollector {
+    pub(crate) fn new() -> Self {
+        Self {
+            grams: Box::new([0; 1 << GRAM_BITS]),
+            identifiers: Box::new([0; 1 << (IDENTIFIER_BITS - 6)]),
+        }
+    }
+
+    /// The grams of a text, ascending.
+    pub(crate) fn grams(&mut self, text: &[u8]) -> Vec<u32> {
+        mark_grams(text, &mut self.grams);
+        let seen = self.grams.iter().zip(0..).filter(|(seen, gram)| **seen != 0 && is_gram(*gram));
+        let keys = seen.map(|(_, gram)| gram).collect();
+        self.grams.fill(0);
+        keys
+    }
+
+    /// The identifier keys of a text, ascending.
+    pub(crate) fn identifiers(&mut self, text: &[u8]) -> Vec<u32> {
+        let bits = &mut self.identifiers;
+        let mut found = false;
+        keys::for_each_identifier(text, |identifier| {
+            found = true;
+            keys::for_each_minimiser(identifier, |key| {
+                bits[key as usize / 64 % bits.len()] |= 1 << (key % 64);
+            });
+        });
+        let mut keys = Vec::new();
+        if found {
+            for (index, word) in (0..).zip(bits.iter_mut()) {
+                let mut word = std::mem::take(word);
+                while word != 0 {
+                    keys.push(index * 64 + word.trailing_zeros());
+                    word &= word - 1;
+                }
+            }
+        }
+        keys
+    }
+}
+
+/// Gathers the keys of a segment, block by block.
+pub(crate) struct IndexBuilder {
+    collector: KeyCollector,
+    /// Per family and block: distinct keys, ascending; `None` when they are not listed.
+    blocks: [Vec<Option<Vec<u32>>>; 3],
+}
+
+impl IndexBuilder {
+    pub(crate) fn new() -> Self {
+        Self { collector: KeyCollector::new(), blocks: [const { Vec::new() }; 3] }
+    }
+
+    /// Adds the next block: its lines with separators, its metadata, and what both take on disk.
+    pub(crate) fn add_block(&mut self, text: &[u8], columns: &[&ColumnBuilder], encoded: usize) {
+        let Self { collector, blocks } = self;
+        let keys = [collector.grams(text), collector.identifiers(text), value_keys(columns)];
+        for (family, keys) in Family::ALL.into_iter().zip(keys) {
+            let bytes = keys.len() * posting_bits(family) / 8;
+            let listed = (bytes <= encoded / BUDGET_PART).then_some(keys);
+            blocks[family as usize].push(listed);
+        }
+    }
+
+    /// The pages of all families, and their directory.
+    pub(crate) fn finish(self) -> (Vec<u8>, IndexDirectory) {
+        let mut out = Vec::new();
+        let mut next_page = 0;
+        let families = Family::ALL.map(|family| {
+            let blocks = &self.blocks[family as usize];
+            let directory = encode_family(family, blocks, next_page, &mut out);
+            next_page += directory.pages.len() as u32;
+            Some(directory)
+        });
+        (out, IndexDirectory::new(families))
+    }
+}
+
+/// The keys of all values of a block's metadata that are long enough to be worth it.
+fn value_keys(columns: &[&ColumnBuilder]) -> Vec<u32> {
+    let mut keys = Vec::new();
+    for column in columns {
+        let name = keys::name_hash(column.name());
+        let values =
+            column.values_with_hashes().filter(|(value, _)| value.len() >= VALUE_BYTES_MIN);
+        keys.extend(values.map(|(_, hash)| keys::value_key(name, hash)));
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+fn encode_family(
+    family: Family,
+    blocks: &[Option<Vec<u32>>],
+    first_page: u32,
+    out: &mut Vec<u8>,
+) -> FamilyDirectory {
+    let listed = blocks.iter().flatten().count();
+    let total: usize = blocks.iter().flatten().map(Vec::len).sum();
+    let mean = total / listed.max(1);
+    let all_bits = family_bits(family);
+    let key_bits = (usize::BITS - mean.leading_zeros() + spare_bits(family)).min(all_bits);
+    let unlisted = (0..).zip(blocks).filter(|(_, keys)| keys.is_none()).map(|(block, _)| block);
+    let mut directory = FamilyDirectory {
+        key_bits,
+        unlisted: unlisted.collect(),
+        pages: Vec::new(),
+        first_page,
+        offset: out.len() as u64,
+    };
+    let mut merge = Merge { blocks, next: vec![0; blocks.len()], cut: all_bits - key_bits };
+    // Equal parts of the key space: hashed keys fill them evenly, and grams are few.
+    let parts = (total as u64 / SORTED_TOGETHER + 1).min(1 << key_bits);
+    let mut postings = Vec::new();
+    for part in 1..=parts {
+        merge.take_below((part << key_bits) / parts, &mut postings);
+        let whole_pages = postings.len() / PAGE_POSTINGS * PAGE_POSTINGS;
+        let ready = if part == parts { postings.len() } else { whole_pages };
+        for page in postings[..ready].chunks(PAGE_POSTINGS) {
+            let number = first_page + directory.pages.len() as u32;
+            directory.pages.push(pages::encode(page, number, out));
+        }
+        postings.drain(..ready);
+    }
+    directory
+}
+
+/// Puts the keys of all blocks in one order, a part of the key space at a time.
+struct Merge<'a> {
+    blocks: &'a [Option<Vec<u32>>],
+    /// Per block: how many keys have been taken.
+    next: Vec<usize>,
+    /// Bits that keys lose.
+    cut: u32,
+}
+
+impl Merge<'_> {
+    /// Appends the postings of the keys below `end` that have not been taken, ascending.
+    fn take_below(&mut self, end: u64, postings: &mut Vec<u64>) {
+        let start = postings.len();
+        for (block, keys) in self.blocks.iter().enumerate() {
+            let keys = keys.as_deref().unwrap_or_default();
+            let rest = &keys[self.next[block]..];
+            let mut last = None;
+            for key in rest {
+                let short = u64::from(key >> self.cut);
+                if short >= end {
+                    break;
+                }
+                self.next[block] += 1;
+                if last != Some(short) {
+                    last = Some(short);
+                    postings.push(short * self.blocks.len() as u64 + block as u64);
+                }
+            }
+        }
+        postings[start..].sort_unstable();
+    }
+}

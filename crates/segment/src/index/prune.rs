@@ -1,0 +1,262 @@
+//! Pruning: from what rows must hold to the blocks that may hold it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use model::level::LEVEL_NAME;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{FormatError, Result};
+use crate::footer::Footer;
+
+use super::Family;
+use super::directory::{FamilyDirectory, IndexDirectory};
+use super::keys::{VALUE_BYTES_MIN, grams_of, identifier_keys_of, name_hash, value_key};
+use super::{family_bits, pages};
+
+/// Grams of a text that are looked up: those with the rarest letters.
+const GRAMS_MAX: usize = 6;
+/// Identifier keys of a text that are looked up.
+const IDENTIFIERS_MAX: usize = 6;
+/// Alternatives above which a condition is not looked up at all.
+const ALTERNATIVES_MAX: usize = 64;
+
+/// A condition that every wanted row fulfils.
+#[derive(Debug, Clone, Copy)]
+pub enum Required<'a> {
+    /// The line holds at least one of these texts, as they are or but for the case of ASCII
+    /// letters. An empty list rules out nothing.
+    AnyOf(&'a [Box<[u8]>]),
+    /// The structured metadata has this name with this value.
+    Metadata(&'a str, &'a str),
+}
+
+/// Decides which pages of the token index tell where wanted rows can be.
+///
+/// Read [`PrunePlan::ranges`], then ask [`PrunePlan::blocks`].
+#[must_use]
+pub fn prune(footer: &Footer, required: &[Required<'_>]) -> PrunePlan {
+    let mut plan = PrunePlan { conditions: Vec::new(), pages: BTreeMap::new() };
+    let Some((directory, section)) = footer.token_index() else { return plan };
+    let blocks = footer.blocks().len() as u64;
+    for required in required {
+        plan.conditions.extend(condition(directory, required, blocks));
+    }
+    let mut wanted = vec![false; directory.page_count()];
+    for lookup in plan.conditions.iter().flatten().flatten() {
+        wanted[lookup.pages.start as usize..lookup.pages.end as usize].fill(true);
+    }
+    for (number, page, range) in directory.pages() {
+        if wanted[number as usize] {
+            let range = section.start + range.start..section.start + range.end;
+            plan.pages.insert(number, (*page, range));
+        }
+    }
+    plan
+}
+
+/// Which parts of a segment to read, and how to decide by them.
+#[derive(Debug, Clone)]
+pub struct PrunePlan {
+    /// All conditions must hold, by one of their alternatives, which is a list of keys that a
+    /// block must have.
+    conditions: Vec<Vec<Vec<Lookup>>>,
+    /// The pages to read, by number.
+    pages: BTreeMap<u32, (pages::Page, Range<u64>)>,
+}
+
+/// A key whose posting is needed.
+#[derive(Debug, Clone)]
+struct Lookup {
+    family: Family,
+    /// Its postings lie in this range.
+    postings: (u64, u64),
+    /// And on these pages, by number.
+    pages: Range<u32>,
+}
+
+impl PrunePlan {
+    /// The parts of the object to read, ascending; none when nothing can be ruled out.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<Range<u64>> {
+        self.pages.values().map(|(_, range)| range.clone()).collect()
+    }
+
+    /// Whether reading cannot rule out any block.
+    #[must_use]
+    pub fn is_useless(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
+    /// The blocks that may hold wanted rows, given the bytes of [`PrunePlan::ranges`] and the footer
+    /// the plan was made with. Every other block holds none.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError`] when the bytes are not those pages; read all blocks, and report the segment.
+    pub fn blocks<B: AsRef<[u8]>>(&self, footer: &Footer, bytes: &[B]) -> Result<BlockSet> {
+        let count = footer.blocks().len();
+        let mut wanted = BlockSet::all(count);
+        let Some((directory, _)) = footer.token_index() else { return Ok(wanted) };
+        if bytes.len() != self.pages.len() {
+            return Err(FormatError::Corrupt("other pages than were asked for"));
+        }
+        let bytes: BTreeMap<u32, &[u8]> =
+            self.pages.keys().copied().zip(bytes.iter().map(AsRef::as_ref)).collect();
+        for alternatives in &self.conditions {
+            let mut any = BlockSet::empty(count);
+            for lookups in alternatives {
+                any.unite(&self.with_all_keys(directory, lookups, &bytes, &wanted)?);
+            }
+            wanted.intersect(&any);
+        }
+        Ok(wanted)
+    }
+
+    /// The blocks of `candidates` that have all keys.
+    fn with_all_keys(
+        &self,
+        directory: &IndexDirectory,
+        lookups: &[Lookup],
+        bytes: &BTreeMap<u32, &[u8]>,
+        candidates: &BlockSet,
+    ) -> Result<BlockSet> {
+        let mut passing = candidates.clone();
+        for lookup in lookups {
+            if passing.count() == 0 {
+                break;
+            }
+            let mut found = BlockSet::empty(passing.len);
+            let family = directory.family(lookup.family);
+            for block in family.map_or(&[][..], |family| &family.unlisted) {
+                found.insert(*block as usize);
+            }
+            for number in lookup.pages.clone() {
+                let page = self.pages.get(&number).zip(bytes.get(&number));
+                let Some(((page, _), bytes)) = page else {
+                    return Err(FormatError::Corrupt("a page that was not read"));
+                };
+                pages::scan(page, number, bytes, lookup.postings, |posting| {
+                    found.insert((posting % passing.len as u64) as usize);
+                })?;
+            }
+            passing.intersect(&found);
+        }
+        Ok(passing)
+    }
+}
+
+/// The alternatives of a condition as lists of keys; `None` when it cannot rule out anything.
+fn condition(
+    directory: &IndexDirectory,
+    required: &Required<'_>,
+    blocks: u64,
+) -> Option<Vec<Vec<Lookup>>> {
+    match required {
+        Required::AnyOf(texts) => {
+            if texts.is_empty() || texts.len() > ALTERNATIVES_MAX {
+                return None;
+            }
+            let keys = texts.iter().map(|text| text_lookups(directory, text, blocks));
+            keys.map(|keys| (!keys.is_empty()).then_some(keys)).collect()
+        }
+        Required::Metadata(name, value) => {
+            // Short values have no keys, and levels have sets of their own.
+            if value.len() < VALUE_BYTES_MIN || *name == LEVEL_NAME {
+                return None;
+            }
+            let key = value_key(name_hash(name), xxh3_64(value.as_bytes()));
+            Some(vec![vec![lookup(directory, Family::Values, key, blocks)?]])
+        }
+    }
+}
+
+/// The keys to look up for a text: what tells most first.
+fn text_lookups(directory: &IndexDirectory, text: &[u8], blocks: u64) -> Vec<Lookup> {
+    let identifiers = identifier_keys_of(text);
+    let identifiers = identifiers
+        .iter()
+        .take(IDENTIFIERS_MAX)
+        .filter_map(|key| lookup(directory, Family::Identifiers, *key, blocks));
+    let mut grams = grams_of(text);
+    grams.sort_by_cached_key(|gram| commonness(*gram));
+    let grams = grams
+        .iter()
+        .take(GRAMS_MAX)
+        .filter_map(|key| lookup(directory, Family::Grams, *key, blocks));
+    identifiers.chain(grams).collect()
+}
+
+/// Where a key's posting is, if its family is indexed.
+fn lookup(directory: &IndexDirectory, family: Family, key: u32, blocks: u64) -> Option<Lookup> {
+    let indexed: &FamilyDirectory = directory.family(family)?;
+    let key = u64::from(key >> (family_bits(family).checked_sub(indexed.key_bits)?));
+    let postings = (key * blocks, (key + 1) * blocks);
+    let pages = indexed.pages_with(postings.0, postings.1);
+    let number = |index: usize| indexed.first_page + index as u32;
+    Some(Lookup { family, postings, pages: number(pages.start)..number(pages.end) })
+}
+
+/// How common a gram is by its symbols, in per mille of letters of plain English; digits occur
+/// everywhere.
+fn commonness(gram: u32) -> u32 {
+    const LETTERS: [u32; 26] = [
+        82, 15, 28, 43, 127, 22, 20, 61, 70, 2, 8, 40, 24, 67, 75, 19, 1, 60, 63, 91, 28, 10, 24,
+        2, 20, 1,
+    ];
+    [gram >> 10, gram >> 5, gram]
+        .map(|symbol| LETTERS.get((symbol & 31).wrapping_sub(1) as usize).copied().unwrap_or(150))
+        .iter()
+        .sum()
+}
+
+/// A set of the blocks of one segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockSet {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl BlockSet {
+    fn empty(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(64)], len }
+    }
+
+    fn all(len: usize) -> Self {
+        let mut set = Self::empty(len);
+        (0..len).for_each(|block| set.insert(block));
+        set
+    }
+
+    fn insert(&mut self, block: usize) {
+        if block < self.len {
+            self.words[block / 64] |= 1 << (block % 64);
+        }
+    }
+
+    fn intersect(&mut self, other: &Self) {
+        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= other);
+    }
+
+    fn unite(&mut self, other: &Self) {
+        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);
+    }
+
+    /// Whether a block, by ordinal, may hold wanted rows.
+    #[must_use]
+    pub fn contains(&self, block: u32) -> bool {
+        let block = block as usize;
+        block < self.len && self.words[block / 64] >> (block % 64) & 1 == 1
+    }
+
+    /// How many blocks may hold wanted rows.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The blocks that may hold wanted rows, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        (0..self.len as u32).filter(|block| self.contains(*block))
+    }
+}

@@ -1,0 +1,65 @@
+//! Segments that earlier builds wrote stay readable. Files in `tests/fixtures` never change: a new
+//! version of the format adds files.
+
+use std::path::PathBuf;
+
+use model::Timestamp;
+use segment::{Coverage, Footer, FormatError, Required, SegmentFacts, prune, verify};
+
+use crate::fixture_rows::{PARENTS, coverage, settings, streams};
+use crate::rows::{decode, expected, facts};
+
+const NAME: &str =
+    "seg/fake/20241004/0/02aznw7xoj40s6-2aznyvg8qurr4-17u-58f050ef0212f559f56e65c5cc3fb999.tn.seg";
+
+fn read(file: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn version_1_is_readable() {
+    let bytes = read("v1.seg");
+    let report = verify(&bytes).unwrap();
+    assert!(decode(&bytes).unwrap() == expected(&streams()), "rows differ");
+    assert!(report.cells > 0 && report.postings > 0 && report.blocks > 3);
+    let footer = Footer::decode(&bytes, bytes.len() as u64).unwrap();
+    assert_eq!(footer.name().to_string(), NAME);
+    assert_eq!(footer.settings(), &settings());
+    assert_eq!(footer.parents(), PARENTS);
+    let Coverage { ingester, last_position, .. } = coverage();
+    let SegmentFacts { tenant, coverage: stored, .. } = footer.facts();
+    assert_eq!((tenant, stored.as_ref()), (&facts().tenant, Some(&coverage())));
+    assert_eq!((ingester.as_str(), last_position), ("ingester-1", 99));
+    assert_eq!(footer.first(), Timestamp(1_699_999_999_999_999_990));
+}
+
+#[test]
+fn version_1_is_searchable() {
+    let bytes = read("v1.seg");
+    let footer = Footer::decode(&bytes, bytes.len() as u64).unwrap();
+    let left = |required: Required<'_>| {
+        let plan = prune(&footer, &[required]);
+        let ranges = plan.ranges();
+        let pages: Vec<_> =
+            ranges.iter().map(|range| &bytes[range.start as usize..range.end as usize]).collect();
+        plan.blocks(&footer, &pages).unwrap().count()
+    };
+    assert_eq!(left(Required::AnyOf(&[b"zzzz-not-there"[..].into()])), 0);
+    assert_eq!(left(Required::AnyOf(&[b"checkout".as_slice().into()])), 4);
+    assert_eq!(left(Required::Metadata("trace_id", "00000000000000000000000000000000")), 0);
+}
+
+#[test]
+fn a_damaged_line_is_noticed_only_where_it_is_read() {
+    let bytes = read("v1-damaged.seg");
+    assert_eq!(verify(&bytes), Err(FormatError::Checksum("lines")));
+    let footer = Footer::decode(&bytes, bytes.len() as u64).unwrap();
+    let part = |range: &std::ops::Range<u64>| &bytes[range.start as usize..range.end as usize];
+    for block in footer.blocks() {
+        segment::decode_timestamps(block, part(&block.timestamps)).unwrap();
+        let lengths = segment::decode_lengths(block, part(&block.lengths)).unwrap();
+        let lines = segment::decode_lines(block, &lengths, part(&block.lines));
+        assert_eq!(lines.is_err(), block.ordinal == 1, "block {}", block.ordinal);
+    }
+}

@@ -1,0 +1,205 @@
+//! The configuration keys outside `limits_config`, block by block.
+
+use super::Config;
+use super::key::{Key, keys};
+
+/// Every block's rows, in the order in which `docs/config.md` shows them.
+pub static BLOCKS: &[&[Key<Config>]] =
+    &[TOP, SERVER, COMMON, STORAGE, DISTRIBUTOR, INGESTER, QUERIER, FRONTEND, OTHERS];
+
+static TOP: &[Key<Config>] = keys! { Config;
+    "target", "target", target,
+        "Which modules run in this process; `all` runs everything.";
+    "auth_enabled", "auth.enabled", auth_enabled,
+        "Whether requests must carry X-Scope-OrgID. When off, everything belongs to no_auth_tenant.";
+    "no_auth_tenant", "auth.no-auth-tenant", no_auth_tenant,
+        "The tenant of all requests when auth_enabled is off.";
+    "shutdown_delay", "shutdown-delay", shutdown_delay,
+        "How long to keep serving, as not ready, between a stop signal and the actual stop.";
+};
+
+static SERVER: &[Key<Config>] = keys! { Config;
+    "server.http_listen_address", "server.http-listen-address", server.http_listen_address,
+        "Address to listen on; empty for all interfaces.";
+    "server.http_listen_port", "server.http-listen-port", server.http_listen_port,
+        "HTTP port; 0 picks a free one, which the log names.";
+    "server.grpc_listen_address", "server.grpc-listen-address", server.grpc_listen_address,
+        "Address for gRPC; empty for all interfaces.";
+    "server.grpc_listen_port", "server.grpc-listen-port", server.grpc_listen_port,
+        "gRPC port.";
+    "server.http_path_prefix", "server.path-prefix", server.http_path_prefix,
+        "Text put in front of every route.";
+    "server.http_server_read_timeout", "server.http-read-timeout", server.http_server_read_timeout,
+        "Longest time to read a request's head and body.";
+    "server.http_server_write_timeout", "server.http-write-timeout", server.http_server_write_timeout,
+        "Longest time to write a response.";
+    "server.http_server_idle_timeout", "server.http-idle-timeout", server.http_server_idle_timeout,
+        "Time after which an idle connection is closed.";
+    "server.http_listen_conn_limit", "server.http-conn-limit", server.http_listen_conn_limit,
+        "Most open connections; 0 for no limit.";
+    "server.graceful_shutdown_timeout", "server.graceful-shutdown-timeout", server.graceful_shutdown_timeout,
+        "How long running requests may take to finish when the process stops.";
+    "server.log_level", "log.level", server.log_level,
+        "debug, info, warn or error.";
+    "server.log_format", "log.format", server.log_format,
+        "logfmt or json.";
+};
+
+static COMMON: &[Key<Config>] = keys! { Config;
+    "common.path_prefix", "common.path-prefix", common.path_prefix,
+        "Folder below which data is kept where no other place is named.";
+    "common.replication_factor", "common.replication-factor", common.replication_factor,
+        "How many ingesters keep each stream.";
+    "common.instance_addr", "common.instance-addr", common.instance_addr,
+        "Address under which others reach this process.";
+    "common.ring.kvstore.store", "common.storage.ring.store", common.ring_store,
+        "Where the ring is kept; one process needs only inmemory.";
+    "common.storage.filesystem.chunks_directory", "common.storage.filesystem.chunk-directory", common.storage.filesystem_directory,
+        "Folder for segments when they are kept in files.";
+    "common.storage.filesystem.rules_directory", "common.storage.filesystem.rules-directory", common.rules_directory,
+        "Folder for rules.";
+    "common.storage.s3.s3", "common.storage.s3.url", common.storage.s3.url,
+        "S3 as one URL: s3://key:secret@region/bucket.";
+    "common.storage.s3.endpoint", "common.storage.s3.endpoint", common.storage.s3.endpoint,
+        "S3 endpoint; empty for Amazon's own.";
+    "common.storage.s3.region", "common.storage.s3.region", common.storage.s3.region,
+        "S3 region.";
+    "common.storage.s3.bucketnames", "common.storage.s3.buckets", common.storage.s3.bucket,
+        "S3 bucket.";
+    "common.storage.s3.access_key_id", "common.storage.s3.access-key-id", common.storage.s3.access_key_id,
+        "S3 access key; empty for the usual chain of credentials.";
+    "common.storage.s3.secret_access_key", "common.storage.s3.secret-access-key", common.storage.s3.secret_access_key,
+        "S3 secret key.";
+    "common.storage.s3.session_token", "common.storage.s3.session-token", common.storage.s3.session_token,
+        "S3 session token.";
+    "common.storage.s3.insecure", "common.storage.s3.insecure", common.storage.s3.insecure,
+        "Whether the endpoint is spoken to without TLS.";
+    "common.storage.s3.s3forcepathstyle", "common.storage.s3.force-path-style", common.storage.s3.force_path_style,
+        "Whether the bucket stands in the path instead of the host name.";
+    "common.storage.gcs.bucket_name", "common.storage.gcs.bucketname", common.storage.gcs.bucket,
+        "Google Cloud Storage bucket.";
+    "common.storage.gcs.service_account", "common.storage.gcs.service-account", common.storage.gcs.service_account,
+        "Google service account key as JSON; empty for the usual chain of credentials.";
+    "common.storage.azure.account_name", "common.storage.azure.account-name", common.storage.azure.account,
+        "Azure storage account.";
+    "common.storage.azure.account_key", "common.storage.azure.account-key", common.storage.azure.account_key,
+        "Azure storage account key.";
+    "common.storage.azure.container_name", "common.storage.azure.container-name", common.storage.azure.container,
+        "Azure container; empty for `loki`.";
+    "common.storage.azure.endpoint_suffix", "common.storage.azure.endpoint-suffix", common.storage.azure.endpoint,
+        "Azure endpoint, for emulators and sovereign clouds.";
+};
+
+static STORAGE: &[Key<Config>] = keys! { Config;
+    "schema_config.configs", "", schema_configs,
+        "Loki's schema periods. Only the last period's object_store is used: it names the storage.";
+    "storage_config.filesystem.directory", "local.chunk-directory", storage.filesystem_directory,
+        "Folder for segments when they are kept in files.";
+    "storage_config.aws.s3", "s3.url", storage.s3.url,
+        "S3 as one URL: s3://key:secret@region/bucket.";
+    "storage_config.aws.endpoint", "s3.endpoint", storage.s3.endpoint,
+        "S3 endpoint; empty for Amazon's own.";
+    "storage_config.aws.region", "s3.region", storage.s3.region,
+        "S3 region.";
+    "storage_config.aws.bucketnames", "s3.buckets", storage.s3.bucket,
+        "S3 bucket.";
+    "storage_config.aws.access_key_id", "s3.access-key-id", storage.s3.access_key_id,
+        "S3 access key; empty for the usual chain of credentials.";
+    "storage_config.aws.secret_access_key", "s3.secret-access-key", storage.s3.secret_access_key,
+        "S3 secret key.";
+    "storage_config.aws.session_token", "s3.session-token", storage.s3.session_token,
+        "S3 session token.";
+    "storage_config.aws.insecure", "s3.insecure", storage.s3.insecure,
+        "Whether the endpoint is spoken to without TLS.";
+    "storage_config.aws.s3forcepathstyle", "s3.force-path-style", storage.s3.force_path_style,
+        "Whether the bucket stands in the path instead of the host name.";
+    "storage_config.gcs.bucket_name", "gcs.bucketname", storage.gcs.bucket,
+        "Google Cloud Storage bucket.";
+    "storage_config.gcs.service_account", "gcs.service-account", storage.gcs.service_account,
+        "Google service account key as JSON.";
+    "storage_config.azure.account_name", "azure.account-name", storage.azure.account,
+        "Azure storage account.";
+    "storage_config.azure.account_key", "azure.account-key", storage.azure.account_key,
+        "Azure storage account key.";
+    "storage_config.azure.container_name", "azure.container-name", storage.azure.container,
+        "Azure container; empty for `loki`.";
+    "storage_config.azure.endpoint_suffix", "azure.endpoint-suffix", storage.azure.endpoint,
+        "Azure endpoint, for emulators and sovereign clouds.";
+    "storage_config.object_prefix", "store.object-prefix", object_prefix,
+        "Text in front of every object's name, so that one bucket can hold several stores.";
+    "storage_config.footer_cache_size", "storage.footer-cache-size", footer_cache_size,
+        "Sigyn's own: memory for the footers of segments. More saves reads when many segments are queried.";
+};
+
+static DISTRIBUTOR: &[Key<Config>] = keys! { Config;
+    "distributor.max_recv_msg_size", "distributor.max-recv-msg-size", distributor.max_recv_msg_size,
+        "Largest push body as received.";
+    "distributor.max_decompressed_size", "distributor.max-decompressed-size", distributor.max_decompressed_size,
+        "Largest push body after decompression.";
+    "distributor.max_inflight_bytes", "distributor.max-inflight-bytes", distributor.max_inflight_bytes,
+        "Push bodies held in memory at once; beyond it pushes are answered 503 with Retry-After. 0 for no limit.";
+    "distributor.otlp_config.default_resource_attributes_as_index_labels", "distributor.otlp.default_resource_attributes_as_index_labels", distributor.otlp_index_labels,
+        "OTLP resource attributes that become stream labels.";
+};
+
+static INGESTER: &[Key<Config>] = keys! { Config;
+    "ingester.max_chunk_age", "ingester.max-chunk-age", ingester.max_chunk_age,
+        "Age at which recent entries are flushed; half of it is how far behind its stream's newest an entry may arrive.";
+    "ingester.chunk_idle_period", "ingester.chunks-idle-period", ingester.chunk_idle_period,
+        "Time without a push after which a tenant's recent entries are flushed.";
+    "ingester.flush_check_period", "ingester.flush-check-period", ingester.flush_check_period,
+        "How often ages are looked at.";
+    "ingester.flush_size", "ingester.flush-size", ingester.flush_size,
+        "Sigyn's own: line bytes of a tenant in memory that start a flush. More makes fewer, larger segments and costs twice as much memory.";
+    "ingester.wal.enabled", "ingester.wal-enabled", ingester.wal_enabled,
+        "Whether entries are written to the write-ahead log before they are acknowledged. Turning it off loses them in a crash.";
+    "ingester.wal.dir", "ingester.wal-dir", ingester.wal_dir,
+        "Folder of the write-ahead log.";
+    "ingester.wal.sync", "ingester.wal-sync", ingester.wal_sync,
+        "Sigyn's own: `always` syncs before acknowledging, a duration such as 100ms syncs that often, `off` leaves it to the system.";
+    "ingester.lifecycler.id", "ingester.lifecycler.ID", ingester.id,
+        "Name of this ingester; must stay the same across restarts. Defaults to the host name.";
+    "ingester.lifecycler.min_ready_duration", "ingester.min-ready-duration", ingester.min_ready_duration,
+        "How long to be up before /ready says so; one process needs none.";
+};
+
+static QUERIER: &[Key<Config>] = keys! { Config;
+    "querier.max_concurrent", "querier.max-concurrent", querier.max_concurrent,
+        "Queries that run at once; others wait.";
+    "querier.query_memory", "querier.query-memory", querier.query_memory,
+        "Sigyn's own: memory one query may use before it is ended with an error.";
+    "querier.tail_max_duration", "querier.tail-max-duration", querier.tail_max_duration,
+        "Time after which a live tail is closed.";
+    "querier.multi_tenant_queries_enabled", "querier.multi-tenant-queries-enabled", querier.multi_tenant_queries_enabled,
+        "Whether X-Scope-OrgID may name several tenants, joined with |.";
+    "querier.per_request_limits_enabled", "querier.per-request-limits-enabled", querier.per_request_limits_enabled,
+        "Whether requests may lower their own limits with X-Loki-Query-Limits.";
+    "querier.partial_answers", "querier.partial-answers", querier.partial_answers,
+        "Sigyn's own: whether a query that cannot read a segment answers without it and says so in a warning, instead of failing.";
+};
+
+static FRONTEND: &[Key<Config>] = keys! { Config;
+    "frontend.compress_responses", "querier.compress-http-responses", frontend.compress_responses,
+        "Whether answers are compressed for clients that accept it.";
+    "frontend.max_outstanding_per_tenant", "querier.max-outstanding-requests-per-tenant", frontend.max_outstanding_per_tenant,
+        "Queries of one tenant that may wait; beyond it they are answered 429.";
+    "frontend.max_body_size", "frontend.max-body-size", frontend.max_body_size,
+        "Largest form body of a query.";
+    "frontend.log_queries_longer_than", "frontend.log-queries-longer-than", frontend.log_queries_longer_than,
+        "Queries that take longer are logged; 0 logs none.";
+};
+
+static OTHERS: &[Key<Config>] = keys! { Config;
+    "runtime_config.file", "runtime-config.file", runtime_config.file,
+        "File with per-tenant overrides, read again while running.";
+    "runtime_config.period", "runtime-config.reload-period", runtime_config.period,
+        "How often the overrides file is read.";
+    "compactor.working_directory", "compactor.working-directory", compactor.working_directory,
+        "Folder for work in progress.";
+    "compactor.retention_enabled", "compactor.retention-enabled", compactor.retention_enabled,
+        "Whether retention and delete requests are carried out.";
+    "pattern_ingester.enabled", "pattern-ingester.enabled", pattern_ingester_enabled,
+        "Whether /loki/api/v1/patterns answers.";
+    "tenant_limits_allow_publish", "limits.tenant-limits-allow-publish", tenant_limits_allow_publish,
+        "Limits that /loki/api/v1/drilldown-limits shows.";
+};

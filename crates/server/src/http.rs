@@ -1,0 +1,154 @@
+//! The path of a request through the listener.
+//!
+//! From the outside in: a panic is contained and answered 500; the route is found; the request is
+//! counted and logged, also when its client goes away; the tenants are read; the handler answers;
+//! the answer is compressed. Nothing below this module knows HTTP.
+
+pub mod call;
+pub mod error;
+pub mod form;
+pub mod metrics;
+pub mod response;
+pub mod routes;
+pub mod tenant;
+
+pub mod admin;
+
+pub mod detected;
+pub mod format_query;
+pub mod metadata;
+pub mod push;
+pub mod query;
+pub mod status;
+pub mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, request};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use runtime::task;
+
+use crate::app::App;
+use crate::blocking;
+use call::{Call, Outcome};
+use error::{CLIENT_CLOSED_REQUEST, HttpError};
+use metrics::{End, Running};
+use response::Response;
+use routes::{Found, Route};
+
+/// Answers one request.
+///
+/// # Cancel safety
+///
+/// Dropped when the client goes away: the handler's future is dropped, and the request is counted
+/// with status 499.
+pub async fn serve(app: Arc<App>, request: Request<Incoming>) -> http::Response<Full<Bytes>> {
+    let (request, body) = request.into_parts();
+    let found = app.routes().find(&request.method, request.uri.path());
+    let exchange = Exchange::begin(&app, &request, &found);
+    let response = match found {
+        Found::Route(route, names) => {
+            let accepts_gzip = response::accepts_gzip(&request.headers);
+            let answer = answer(Arc::clone(&app), &route, names, request, body);
+            let response = task::contain(answer).await.unwrap_or_else(|panic| {
+                tracing::error!(route = &*route.name, panic = panic.message, "a request panicked");
+                app.http_metrics.panics.inc();
+                Err(HttpError::line(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+            });
+            let response = response.unwrap_or_else(HttpError::into_response);
+            if accepts_gzip && compresses(&app, &route) {
+                blocking::inline(response.body().len(), || response::compress(response))
+            } else {
+                response
+            }
+        }
+        Found::OtherMethod(_) => response::empty(StatusCode::METHOD_NOT_ALLOWED),
+        Found::Nothing => {
+            HttpError::line(StatusCode::NOT_FOUND, "404 page not found").into_response()
+        }
+    };
+    exchange.end(&response);
+    response.map(Full::new)
+}
+
+async fn answer(
+    app: Arc<App>,
+    route: &Route,
+    names: Vec<String>,
+    request: request::Parts,
+    body: Incoming,
+) -> Outcome {
+    let tenants = app.authentication.tenants(route.access, &request.headers)?;
+    route.serve(Call { app, request, tenants, names, body: Some(body) }).await
+}
+
+/// Answers to pushes are empty or short, and never compressed.
+fn compresses(app: &App, route: &Route) -> bool {
+    app.config.frontend.compress_responses && route.module != "distributor"
+}
+
+/// A request that is counted and logged when it ends, in whatever way.
+struct Exchange {
+    app: Arc<App>,
+    running: Running,
+    began: Duration,
+    received_bytes: u64,
+    /// For the log.
+    uri: http::Uri,
+    is_over: bool,
+}
+
+impl Exchange {
+    fn begin(app: &Arc<App>, request: &request::Parts, found: &Found) -> Self {
+        let route = match found {
+            Found::Route(route, _) | Found::OtherMethod(route) => Arc::clone(&route.name),
+            Found::Nothing => app.route_of_nothing(),
+        };
+        let running = Running { method: app.method_name(&request.method), route };
+        app.http_metrics.begin(&running);
+        Self {
+            app: Arc::clone(app),
+            running,
+            began: app.clock.monotonic(),
+            received_bytes: call::content_length(request),
+            uri: request.uri.clone(),
+            is_over: false,
+        }
+    }
+
+    fn end(mut self, response: &Response) {
+        self.finish(response.status().as_u16(), response.body().len() as u64);
+    }
+
+    fn finish(&mut self, status: u16, sent_bytes: u64) {
+        self.is_over = true;
+        let took = self.app.clock.monotonic().saturating_sub(self.began);
+        let end = End {
+            status,
+            is_websocket: status == 101,
+            seconds: took.as_secs_f64(),
+            received_bytes: self.received_bytes,
+            sent_bytes,
+        };
+        self.app.http_metrics.end(&self.running, end);
+        let (method, uri) = (&*self.running.method, &self.uri);
+        match status {
+            502 | 503 => tracing::debug!(status, ?took, method, %uri, "request answered"),
+            500.. => tracing::warn!(status, ?took, method, %uri, "request failed"),
+            _ => tracing::debug!(status, ?took, method, %uri, "request answered"),
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.finish(CLIENT_CLOSED_REQUEST, 0);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Module `ingester`: recent entries. Starting replays the write-ahead log; stopping flushes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ingester::{Config, Dependencies, Ingester, Metrics, WalSync};
+use runtime::Failure;
+use runtime::random::SystemRandom;
+use runtime::service::Service;
+
+use super::store::NoStore;
+use crate::app::App;
+use crate::config;
+use crate::limits::{self, RoleLimits};
+
+pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
+    let config = translate(app);
+    let metrics = Metrics::register(&mut app.registry.lock());
+    let (starting, stopping) = (Arc::clone(app), Arc::clone(app));
+    let service = Service::builder("ingester")
+        .starting(move |_| async move {
+            let directory = config.wal_dir.display().to_string();
+            let dependencies = Dependencies {
+                clock: Arc::clone(&starting.clock),
+                random: Arc::new(SystemRandom),
+                limits: Arc::new(RoleLimits::new(
+                    Arc::clone(&starting.overrides),
+                    limits::ingester,
+                )),
+                store: starting.parts.store.find().ok_or(NoStore)?,
+                metrics,
+            };
+            let ingester = Ingester::open(config, dependencies).await?;
+            let recent_bytes = ingester.memory_bytes();
+            tracing::info!(
+                directory,
+                recent_bytes,
+                "entries are logged before they are acknowledged"
+            );
+            starting.parts.ingester.fill(ingester);
+            Ok(())
+        })
+        .stopping(move |_| async move {
+            if let Some(ingester) = stopping.parts.ingester.find() {
+                ingester.stop().await;
+            }
+            Ok(())
+        });
+    Ok(service.build())
+}
+
+fn translate(app: &App) -> Config {
+    let settings = &app.config.ingester;
+    let flush_bytes = settings.flush_size.0;
+    Config {
+        instance: app.instance_id(),
+        wal_dir: app.config.wal_directory().into(),
+        wal_sync: wal_sync(settings),
+        flush_bytes,
+        // One set of heads fills while the other is flushed.
+        memory_bytes_max: 2 * flush_bytes,
+        max_chunk_age: settings.max_chunk_age,
+        chunk_idle_period: settings.chunk_idle_period,
+        flush_check_period: settings.flush_check_period,
+        ..Config::default()
+    }
+}
+
+/// The text was checked when the configuration was read. Without a log entries are still written
+/// to one, because that is how they get into memory; they are just never synced.
+fn wal_sync(settings: &config::Ingester) -> WalSync {
+    match config::wal_sync(&settings.wal_sync) {
+        _ if !settings.wal_enabled => WalSync::Off,
+        Ok(None) => WalSync::Off,
+        Ok(Some(Duration::ZERO)) | Err(_) => WalSync::Always,
+        Ok(Some(interval)) => WalSync::Interval(interval),
+    }
+}

@@ -1,0 +1,100 @@
+//! Module `store`: stored segments, and a regular look at what other processes stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::Failure;
+use runtime::service::Service;
+use store::config::{AzureConfig, Backend, FilesystemConfig, GcsConfig, S3Config};
+use store::{Dependencies, Metrics, Store};
+
+use crate::app::App;
+use crate::config::{self, Config, StorageChoice};
+
+/// How often the storage is listed for segments of other processes.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The store does not run, though its module starts before those that need it.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is not there")]
+pub(super) struct NoStore;
+
+pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
+    let config = translate(&app.config)?;
+    let metrics = Metrics::register(&mut app.registry.lock());
+    let dependencies = Dependencies { clock: Arc::clone(&app.clock), metrics };
+    let (starting, rounds) = (Arc::clone(app), Arc::clone(app));
+    let service = Service::builder("store")
+        .starting(move |_| async move {
+            let place = describe(&config.backend);
+            let store = Store::open(config, dependencies).await?;
+            tracing::info!(place, tenants = store.tenants().len(), "segments are kept");
+            starting.parts.store.fill(store);
+            Ok(())
+        })
+        .every(REFRESH_INTERVAL, Arc::clone(&app.clock), move || refresh(Arc::clone(&rounds)));
+    Ok(service.build())
+}
+
+async fn refresh(app: Arc<App>) -> Result<(), Failure> {
+    if let Some(store) = app.parts.store.find()
+        && let Err(error) = store.refresh().await
+    {
+        tracing::warn!(error = %error, "list segments, trying again later");
+    }
+    Ok(())
+}
+
+fn describe(backend: &Backend) -> String {
+    match backend {
+        Backend::Filesystem(files) => files.directory.display().to_string(),
+        Backend::Memory => "memory, until the process ends".to_owned(),
+        Backend::S3(s3) => format!("s3 bucket {}", s3.bucketnames),
+        Backend::Gcs(gcs) => format!("gcs bucket {}", gcs.bucket_name),
+        Backend::Azure(azure) => format!("azure container {}", azure.container_name),
+        _ => String::new(),
+    }
+}
+
+fn translate(config: &Config) -> Result<store::Config, config::Problem> {
+    let backend = match config.storage_choice()? {
+        StorageChoice::Filesystem(directory) => {
+            Backend::Filesystem(FilesystemConfig { directory: directory.into() })
+        }
+        StorageChoice::Memory => Backend::Memory,
+        StorageChoice::S3(s3) => Backend::S3(Box::new(translate_s3(s3))),
+        StorageChoice::Gcs(gcs) => Backend::Gcs(Box::new(GcsConfig {
+            bucket_name: gcs.bucket,
+            service_account: gcs.service_account,
+            ..GcsConfig::default()
+        })),
+        StorageChoice::Azure(azure) => Backend::Azure(Box::new(AzureConfig {
+            account_name: azure.account,
+            account_key: azure.account_key,
+            container_name: azure.container,
+            endpoint_suffix: azure.endpoint,
+            ..AzureConfig::default()
+        })),
+    };
+    Ok(store::Config {
+        backend,
+        prefix: config.object_prefix.clone(),
+        footer_cache_bytes: config.footer_cache_size.0,
+        ..store::Config::default()
+    })
+}
+
+fn translate_s3(s3: config::S3) -> S3Config {
+    S3Config {
+        s3: s3.url,
+        s3forcepathstyle: s3.force_path_style,
+        bucketnames: s3.bucket,
+        endpoint: s3.endpoint,
+        region: s3.region,
+        access_key_id: s3.access_key_id,
+        secret_access_key: s3.secret_access_key,
+        session_token: s3.session_token,
+        insecure: s3.insecure,
+        ..S3Config::default()
+    }
+}

@@ -1,0 +1,326 @@
+//! Objects by name, wherever they live.
+//!
+//! Files and memory are reached directly ([`direct`]) and never need a runtime; remote services
+//! through a bounded number of requests ([`remote`]). Every operation is measured.
+
+pub(crate) mod connect;
+pub(crate) mod direct;
+mod files;
+mod memory;
+mod ranges;
+mod remote;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use runtime::clock::Clock;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::bucket::direct::Direct;
+use crate::bucket::files::Files;
+use crate::bucket::memory::MemoryObjects;
+use crate::bucket::remote::Remote;
+use crate::config::{Backend, Config};
+use crate::error::Error;
+use crate::metrics::{Metrics, Operation};
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectInfo {
+    /// Name, without the configured prefix.
+    pub name: String,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// What became of an object that was to be created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It was written.
+    New,
+    /// An object of that name stood there already and was left alone.
+    Existed {
+        /// Length of that object.
+        bytes: u64,
+    },
+}
+
+/// Objects by name. Clones share everything.
+#[derive(Clone)]
+pub struct Bucket {
+    backend: Backing,
+    prefix: Arc<str>,
+    permits: Arc<Semaphore>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+#[derive(Clone)]
+enum Backing {
+    Direct(Arc<dyn Direct>),
+    Remote(Remote, Handle),
+}
+
+impl Bucket {
+    /// Connects to what is configured. Remote services are not contacted yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] names the field that cannot work; [`Error::Io`] when the directory cannot
+    /// be made.
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: outside a tokio runtime.
+    pub fn open(config: &Config, clock: Arc<dyn Clock>, metrics: Metrics) -> Result<Self, Error> {
+        let remote = |remote| Backing::Remote(remote, Handle::current());
+        let backend = match &config.backend {
+            Backend::Filesystem(filesystem) => {
+                Backing::Direct(Arc::new(Files::open(&filesystem.directory, clock.now())?))
+            }
+            Backend::Memory => Backing::Direct(Arc::new(MemoryObjects::default())),
+            Backend::S3(config) => remote(connect::s3(config)?),
+            Backend::Gcs(config) => remote(connect::gcs(config)?),
+            Backend::Azure(config) => remote(connect::azure(config)?),
+        };
+        let prefix = match config.prefix.trim_matches('/') {
+            "" => Arc::from(""),
+            prefix => Arc::from(format!("{prefix}/")),
+        };
+        let permits = Arc::new(Semaphore::new(config.concurrency.max(1)));
+        Ok(Self { backend, prefix, permits, clock, metrics })
+    }
+
+    /// Writes an object that does not exist yet. When it returns, the object is durable, whether
+    /// this call wrote it or found it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfSpace`], [`Error::Io`] or [`Error::Remote`]; nothing visible was left behind,
+    /// try again later.
+    pub async fn create(&self, name: &str, bytes: Bytes) -> Result<Created, Error> {
+        let length = bytes.len() as u64;
+        let full = self.full(name);
+        let work = async {
+            match &self.backend {
+                Backing::Direct(direct) => {
+                    on_thread(direct, &full, move |direct, full| direct.create(full, &bytes)).await
+                }
+                Backing::Remote(remote, _) => {
+                    let _permit = self.permits.acquire().await;
+                    remote.create(&full, bytes).await
+                }
+            }
+        };
+        let result = self.measured(Operation::upload, work).await;
+        if matches!(result, Ok(Created::New)) {
+            self.metrics.uploaded(length);
+        }
+        result
+    }
+
+    /// Writes an object, replacing what stood there at once or not at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bucket::create`].
+    pub async fn replace(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
+        let length = bytes.len() as u64;
+        let full = self.full(name);
+        let work = async {
+            match &self.backend {
+                Backing::Direct(direct) => {
+                    on_thread(direct, &full, move |direct, full| direct.replace(full, &bytes)).await
+                }
+                Backing::Remote(remote, _) => {
+                    let _permit = self.permits.acquire().await;
+                    remote.replace(&full, bytes).await
+                }
+            }
+        };
+        let result = self.measured(Operation::upload, work).await;
+        if result.is_ok() {
+            self.metrics.uploaded(length);
+        }
+        result
+    }
+
+    /// Reads ranges of an object, in the order asked. Ranges close together are read as one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Short`] when a range ends past the object, or what the
+    /// storage says.
+    pub async fn read(&self, name: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let full = self.full(name);
+        let work = async {
+            match &self.backend {
+                Backing::Direct(direct) => {
+                    let ranges = ranges.to_vec();
+                    on_thread(direct, &full, move |direct, full| direct.read(full, &ranges)).await
+                }
+                Backing::Remote(remote, _) => {
+                    let _permit = self.permits.acquire().await;
+                    remote.read(&full, ranges).await
+                }
+            }
+        };
+        let result = self.measured(Operation::get_range, work).await;
+        self.count_fetched(&result);
+        result
+    }
+
+    /// [`Bucket::read`] for threads that may block.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bucket::read`].
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn read_blocking(&self, name: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        match &self.backend {
+            Backing::Direct(direct) => {
+                let begun = self.clock.monotonic();
+                let result = direct.read(&self.full(name), ranges);
+                let took = self.clock.monotonic().saturating_sub(begun);
+                self.metrics.observe(Operation::get_range, took, &result);
+                self.count_fetched(&result);
+                result
+            }
+            Backing::Remote(_, runtime) => runtime.block_on(self.read(name, ranges)),
+        }
+    }
+
+    /// Reads a whole object.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or what the storage says.
+    pub async fn get(&self, name: &str) -> Result<Bytes, Error> {
+        let full = self.full(name);
+        let work = async {
+            match &self.backend {
+                Backing::Direct(direct) => {
+                    on_thread(direct, &full, |direct, full| direct.get(full)).await
+                }
+                Backing::Remote(remote, _) => {
+                    let _permit = self.permits.acquire().await;
+                    remote.get(&full).await
+                }
+            }
+        };
+        let result = self.measured(Operation::get, work).await;
+        if let Ok(bytes) = &result {
+            self.metrics.fetched(bytes.len() as u64);
+        }
+        result
+    }
+
+    /// Every object whose name begins with `prefix` and a slash, in any order.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; a listing is whole or an error.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, Error> {
+        let full = self.full(prefix);
+        let full = full.trim_end_matches('/');
+        let work = async {
+            match &self.backend {
+                Backing::Direct(direct) => {
+                    on_thread(direct, full, |direct, full| direct.list(full)).await
+                }
+                Backing::Remote(remote, _) => {
+                    let _permit = self.permits.acquire().await;
+                    remote.list(full).await
+                }
+            }
+        };
+        let listed = self.measured(Operation::iter, work).await?;
+        let own = |object: ObjectInfo| {
+            let name = object.name.strip_prefix(&*self.prefix)?.to_owned();
+            Some(ObjectInfo { name, bytes: object.bytes })
+        };
+        Ok(listed.into_iter().filter_map(own).collect())
+    }
+
+    /// Removes an object; no error when it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; the object may still exist.
+    pub async fn delete(&self, name: &str) -> Result<(), Error> {
+        let full = self.full(name);
+        let work = async {
+            match &self.backend {
+                Backing::Direct(direct) => {
+                    on_thread(direct, &full, |direct, full| direct.delete(full)).await
+                }
+                Backing::Remote(remote, _) => {
+                    let _permit = self.permits.acquire().await;
+                    remote.delete(&full).await
+                }
+            }
+        };
+        self.measured(Operation::delete, work).await
+    }
+
+    /// The runtime that requests run on; `None` when operations only block.
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        match &self.backend {
+            Backing::Direct(_) => None,
+            Backing::Remote(_, runtime) => Some(runtime),
+        }
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    async fn measured<T>(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let begun = self.clock.monotonic();
+        let result = work.await;
+        let took = self.clock.monotonic().saturating_sub(begun);
+        self.metrics.observe(operation, took, &result);
+        result
+    }
+
+    fn count_fetched(&self, result: &Result<Vec<Bytes>, Error>) {
+        if let Ok(parts) = result {
+            self.metrics.fetched(parts.iter().map(|part| part.len() as u64).sum());
+        }
+    }
+}
+
+impl std::fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.backend {
+            Backing::Direct(_) => "direct",
+            Backing::Remote(..) => "remote",
+        };
+        f.debug_struct("Bucket").field("backend", &kind).field("prefix", &self.prefix).finish()
+    }
+}
+
+/// Runs a blocking operation beside the asynchronous runtime.
+async fn on_thread<T: Send + 'static>(
+    direct: &Arc<dyn Direct>,
+    name: &str,
+    operation: impl FnOnce(&dyn Direct, &str) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let direct = Arc::clone(direct);
+    let shown = name.to_owned();
+    let owned = name.to_owned();
+    let done = runtime::task::run_blocking(move || operation(&*direct, &owned)).await;
+    let stopped = |error: runtime::task::Panicked| {
+        Error::io("work on object", &shown, std::io::Error::other(error.message))
+    };
+    done.map_err(stopped)?
+}

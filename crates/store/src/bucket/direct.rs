@@ -1,0 +1,33 @@
+//! Storage that answers a system call or less: files and memory.
+//!
+//! Its operations block, so that the threads of the query engine call them without a detour
+//! through the asynchronous runtime.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::bucket::{Created, ObjectInfo};
+use crate::error::Error;
+
+/// Objects within reach of the calling thread.
+pub(crate) trait Direct: Send + Sync {
+    /// Writes an object that does not exist yet; when it returns, the object is as durable as the
+    /// storage can make it. Nothing is left behind on failure.
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<Created, Error>;
+
+    /// Writes an object, replacing what stood there at once or not at all.
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Reads ranges of an object, in the order asked.
+    fn read(&self, name: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error>;
+
+    /// Reads a whole object.
+    fn get(&self, name: &str) -> Result<Bytes, Error>;
+
+    /// Every object whose name begins with `prefix` and a slash, in any order.
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, Error>;
+
+    /// Removes an object; no error when it does not exist.
+    fn delete(&self, name: &str) -> Result<(), Error>;
+}

@@ -1,0 +1,31 @@
+//! Bytes that survive: object storage, the catalog of segments, and caches of their footers.
+//!
+//! Place in the path: the ingester uploads segments here before it gives up their WAL; the querier
+//! takes a [`Catalog`], reads footers and then columns. Which storage it is (files, S3, Google,
+//! Azure, memory) is configuration.
+//!
+//! Invariants: an upload that returned survives a power failure; an object is whole or absent; a
+//! catalog never changes once taken; the listing of the storage is the truth, and names that are
+//! not understood are left alone and counted. What the crate does not know: what is inside the
+//! columns it reads, and what is asked of them.
+
+#![deny(missing_docs)]
+
+mod bucket;
+mod catalog;
+pub mod config;
+pub mod conformance;
+mod error;
+mod footers;
+mod metrics;
+mod store;
+mod stream_key;
+
+pub use bucket::{Bucket, Created, ObjectInfo};
+pub use catalog::{Catalog, Refreshed, StoredSegment, Totals, covered};
+pub use config::Config;
+pub use error::Error;
+pub use footers::SegmentFooter;
+pub use metrics::{Metrics, Operation};
+pub use store::{Dependencies, Store};
+pub use stream_key::StreamKey;

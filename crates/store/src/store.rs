@@ -1,0 +1,222 @@
+//! The store: uploads, the catalog, footers and column reads.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use model::{TenantId, TimeRange};
+use runtime::clock::Clock;
+use segment::{EncodedSegment, SegmentName};
+
+use crate::bucket::{Bucket, Created};
+use crate::catalog::{Catalog, CatalogKeeper, Refreshed, StoredSegment};
+use crate::config::Config;
+use crate::error::Error;
+use crate::footers::{FooterCache, SegmentFooter};
+use crate::metrics::Metrics;
+
+/// Below this name all segments stand.
+const SEGMENTS: &str = "seg";
+
+/// What a store needs of its surroundings.
+pub struct Dependencies {
+    /// Measures operations.
+    pub clock: Arc<dyn Clock>,
+    /// Where to count them.
+    pub metrics: Metrics,
+}
+
+/// Segments that survive.
+pub struct Store {
+    bucket: Bucket,
+    catalog: CatalogKeeper,
+    footers: FooterCache,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+impl Store {
+    /// Connects and lists what exists. The caller lists again with [`Store::refresh`], every
+    /// minute, to learn of other processes' segments.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the configuration cannot work; others when storage cannot be
+    /// listed: do not start without it, because answers would silently miss segments.
+    pub async fn open(config: Config, dependencies: Dependencies) -> Result<Arc<Self>, Error> {
+        let Dependencies { clock, metrics } = dependencies;
+        let store = Self {
+            bucket: Bucket::open(&config, Arc::clone(&clock), metrics.clone())?,
+            catalog: CatalogKeeper::default(),
+            footers: FooterCache::new(config.footer_cache_bytes, metrics.clone()),
+            clock,
+            metrics,
+        };
+        store.refresh().await?;
+        Ok(Arc::new(store))
+    }
+
+    /// Stores a segment. When it returns, the segment is durable and part of the catalog.
+    ///
+    /// Uploading the same segment again changes nothing and succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] when something else stands under the name: a person must look. Others:
+    /// try again later; rows must stay in the write-ahead log until then.
+    pub async fn upload(&self, encoded: EncodedSegment) -> Result<SegmentName, Error> {
+        let EncodedSegment { name, bytes, footer } = encoded;
+        let expected = bytes.len() as u64;
+        let object = name.to_string();
+        match self.bucket.create(&object, bytes).await? {
+            Created::Existed { bytes: found } if found != expected => {
+                return Err(Error::Exists { name: object, expected, found });
+            }
+            Created::New | Created::Existed { .. } => {}
+        }
+        self.footers.insert(name.clone(), Arc::new(SegmentFooter::new(footer)));
+        self.catalog.add(StoredSegment { name: name.clone(), bytes: expected });
+        self.measure_catalog();
+        Ok(name)
+    }
+
+    /// The segments that exist now, as far as this process knows.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.current()
+    }
+
+    /// The segments of a tenant that may hold rows of the range.
+    #[must_use]
+    pub fn snapshot(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<StoredSegment>> {
+        self.catalog().select(tenant, range)
+    }
+
+    /// The tenants that have segments, sorted.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<TenantId> {
+        self.catalog().tenants()
+    }
+
+    /// The footer of a segment, from memory when possible.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when the segment was deleted: look at a newer catalog;
+    /// [`Error::Footer`] when it is damaged; or what the storage says.
+    pub async fn footer(&self, segment: &StoredSegment) -> Result<Arc<SegmentFooter>, Error> {
+        self.footers.get(&self.bucket, segment).await
+    }
+
+    /// [`Store::footer`] for threads that may block.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::footer`].
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn footer_blocking(&self, segment: &StoredSegment) -> Result<Arc<SegmentFooter>, Error> {
+        self.footers.get_blocking(&self.bucket, segment)
+    }
+
+    /// The footers of many segments, in their order. Remote storage is asked for several at once.
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn footers_blocking(
+        &self,
+        segments: &[Arc<StoredSegment>],
+    ) -> Vec<Result<Arc<SegmentFooter>, Error>> {
+        let Some(runtime) = self.bucket.runtime() else {
+            return segments.iter().map(|segment| self.footer_blocking(segment)).collect();
+        };
+        // The bucket bounds how many requests are under way.
+        runtime.block_on(join_all(segments.iter().map(|segment| self.footer(segment))))
+    }
+
+    /// Reads ranges of a segment, in the order asked; ranges close together are read as one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bucket::read`].
+    pub async fn read(
+        &self,
+        segment: &StoredSegment,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, Error> {
+        self.bucket.read(&segment.name.to_string(), ranges).await
+    }
+
+    /// [`Store::read`] for threads that may block.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bucket::read`].
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn read_blocking(
+        &self,
+        segment: &StoredSegment,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, Error> {
+        self.bucket.read_blocking(&segment.name.to_string(), ranges)
+    }
+
+    /// Lists object storage and takes over what other processes uploaded or deleted. Segments that
+    /// this process uploads or deletes meanwhile stay as it left them.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; the catalog stays as it was, try again later.
+    pub async fn refresh(&self) -> Result<Refreshed, Error> {
+        let listing = self.catalog.begin();
+        let objects = self.bucket.list(SEGMENTS).await?;
+        let refreshed = self.catalog.finish(listing, objects);
+        self.metrics.catalog_refreshes.inc();
+        self.metrics.catalog_ignored.set(refreshed.ignored as i64);
+        self.metrics.last_refresh_seconds.set(self.clock.now().as_millis() as f64 / 1e3);
+        self.measure_catalog();
+        Ok(refreshed)
+    }
+
+    /// Deletes a segment. It leaves the catalog first, so that new queries do not count on it.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; the object may still exist and the next refresh may bring it back.
+    pub async fn delete(&self, name: &SegmentName) -> Result<(), Error> {
+        // A listing that begins before the object is gone must not bring it back.
+        let _remembered = self.catalog.begin();
+        self.catalog.remove(name);
+        self.footers.remove(name);
+        self.measure_catalog();
+        self.bucket.delete(&name.to_string()).await
+    }
+
+    /// The objects beside the segments.
+    #[must_use]
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    fn measure_catalog(&self) {
+        let total = self.catalog.current().total();
+        self.metrics.catalog_segments.set(total.segments as i64);
+        self.metrics.catalog_bytes.set(total.bytes as i64);
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

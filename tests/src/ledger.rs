@@ -1,0 +1,116 @@
+//! A ledger of what was pushed and what was acknowledged.
+//!
+//! Every line has a number of its own. After any accident, each acknowledged line must be found
+//! exactly once; a line that was sent without an answer may be found once or not at all.
+
+use std::collections::HashMap;
+
+use crate::client::{Client, Line};
+
+/// First time used by ledgers, in nanoseconds: 2026-11-19T00:00:00Z.
+pub const EPOCH: i64 = 1_795_046_400_000_000_000;
+/// Time between two lines, in nanoseconds.
+const STEP: i64 = 1_000_000;
+
+/// What was sent and what was acknowledged.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Number of the next line.
+    next: u64,
+    /// By number: whether it was acknowledged.
+    sent: HashMap<u64, bool>,
+}
+
+/// How a comparison of the ledger with the store ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Acknowledged and not found.
+    pub missing: Vec<u64>,
+    /// Found more than once.
+    pub doubled: Vec<u64>,
+    /// Found though never sent, or with another text.
+    pub foreign: Vec<String>,
+}
+
+impl Ledger {
+    /// Makes the next `count` lines, spread over a few streams, and notes them as sent.
+    pub fn next_lines(&mut self, count: u64) -> Vec<Line> {
+        let numbers = self.next..self.next + count;
+        self.next += count;
+        numbers
+            .map(|number| {
+                self.sent.insert(number, false);
+                line(number)
+            })
+            .collect()
+    }
+
+    /// Notes lines as acknowledged.
+    pub fn acknowledge(&mut self, lines: &[Line]) {
+        for line in lines {
+            if let Some(number) = number_of(&line.text) {
+                self.sent.insert(number, true);
+            }
+        }
+    }
+
+    /// How many lines were acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.sent.values().filter(|is_acknowledged| **is_acknowledged).count()
+    }
+
+    /// Reads everything back and compares.
+    pub async fn compare(&self, client: &Client) -> Difference {
+        let end = EPOCH + i64::try_from(self.next).unwrap_or(i64::MAX) * STEP + 1;
+        let found = client.all_lines("{ledger=\"yes\"}", EPOCH, end, 5000).await;
+        let mut counts: HashMap<u64, u32> = HashMap::new();
+        let mut difference = Difference::default();
+        for line in found {
+            match number_of(&line.text).filter(|n| self.sent.contains_key(n)) {
+                Some(number) if text(number) == line.text => {
+                    *counts.entry(number).or_default() += 1
+                }
+                _ => difference.foreign.push(line.text),
+            }
+        }
+        for (number, is_acknowledged) in &self.sent {
+            match counts.get(number).copied().unwrap_or(0) {
+                0 if *is_acknowledged => difference.missing.push(*number),
+                0 | 1 => {}
+                _ => difference.doubled.push(*number),
+            }
+        }
+        difference.missing.sort_unstable();
+        difference.doubled.sort_unstable();
+        difference
+    }
+}
+
+fn line(number: u64) -> Line {
+    let stream = number % 7;
+    Line {
+        stream: format!(r#"{{"ledger":"yes","pod":"pod-{stream}"}}"#),
+        timestamp: EPOCH + i64::try_from(number).unwrap_or(i64::MAX) * STEP,
+        text: text(number),
+    }
+}
+
+/// The text of a line: its number, and padding whose length and content depend on it.
+fn text(number: u64) -> String {
+    let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let length = 20 + number % 200;
+    let padding: String = (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            char::from(b'a' + u8::try_from(state % 26).unwrap_or(0))
+        })
+        .collect();
+    format!("line {number} {padding}")
+}
+
+fn number_of(text: &str) -> Option<u64> {
+    text.strip_prefix("line ")?.split(' ').next()?.parse().ok()
+}

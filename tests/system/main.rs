@@ -1,0 +1,5 @@
+//! System tests: the real program, spoken to over HTTP, grouped by promise.
+
+mod durability;
+mod logql;
+mod push;
