@@ -1,5 +1,8 @@
 //! System tests: the real program, spoken to over HTTP, grouped by promise.
 
+// In a test a panic is a finding, and the program under test is another process.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
 mod durability;
 mod logql;
 mod push;
