@@ -78,7 +78,7 @@ mod tests {
         let tenant = TenantId::anonymous();
         let first = limits.limits_for(&tenant);
         assert!(Arc::ptr_eq(&first, &limits.limits_for(&TenantId::new("other").unwrap())));
-        overrides.load("overrides: {fake: {max_query_series: 7}}").unwrap();
+        overrides.load(&["overrides: {fake: {max_query_series: 7}}"]).unwrap();
         assert_eq!(*limits.limits_for(&tenant), 7);
         assert_eq!(*limits.limits_for(&TenantId::new("other").unwrap()), *first);
     }
