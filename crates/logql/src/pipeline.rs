@@ -50,6 +50,7 @@ mod pattern;
 mod program;
 mod regex_simplify;
 mod regexp;
+mod required;
 mod row;
 mod scan;
 mod series;
@@ -62,7 +63,7 @@ use std::ops::Range;
 use model::answer::ResultLabels;
 use model::{ErrorKind, Labels, Timestamp};
 
-use crate::source::{Batch, Required, Want, WantMetadata};
+use crate::source::{Batch, Required, RequiredLabel, Want, WantMetadata};
 use crate::syntax::ast::{Stage, Unwrap};
 use hints::ExtractPlan;
 use keys::Keys;
@@ -183,6 +184,12 @@ impl Pipeline {
     #[must_use]
     pub fn required(&self) -> Vec<Required> {
         self.sweep.required()
+    }
+
+    /// What the labels of every surviving row must be, as far as that can be proven.
+    #[must_use]
+    pub fn required_labels(&self) -> Vec<RequiredLabel> {
+        required::labels(&self.program.steps, &self.names)
     }
 
     /// State for one thread.

@@ -168,6 +168,33 @@ impl Store {
         self.bucket.read_blocking(&segment.name.to_string(), ranges)
     }
 
+    /// [`Store::read_blocking`] for many segments, in their order. Remote storage is asked for
+    /// several at once; a segment of which nothing is wanted is not touched.
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn read_each_blocking(
+        &self,
+        wanted: &[(&StoredSegment, Vec<Range<u64>>)],
+    ) -> Vec<Result<Vec<Bytes>, Error>> {
+        let Some(runtime) = self.bucket.runtime() else {
+            let read = |(segment, ranges): &(&StoredSegment, Vec<Range<u64>>)| match &ranges[..] {
+                [] => Ok(Vec::new()),
+                ranges => self.read_blocking(segment, ranges),
+            };
+            return wanted.iter().map(read).collect();
+        };
+        let read = wanted.iter().map(|(segment, ranges)| async move {
+            match &ranges[..] {
+                [] => Ok(Vec::new()),
+                ranges => self.read(segment, ranges).await,
+            }
+        });
+        // The bucket bounds how many requests are under way.
+        runtime.block_on(join_all(read))
+    }
+
     /// Lists object storage and takes over what other processes uploaded or deleted. Segments that
     /// this process uploads or deletes meanwhile stay as it left them.
     ///

@@ -62,6 +62,7 @@ impl<'a> Scan<'a> {
             range: self.range,
             direction,
             required: self.pipeline.required(),
+            required_labels: self.pipeline.required_labels(),
         })?;
         pieces.retain(|piece| self.range.overlaps(piece.first, piece.last));
         Ok(pieces)

@@ -2,14 +2,17 @@
 //!
 //! Rows of one origin (a head or a segment) are distinct. Two origins can hold the same row: a
 //! client sent it again, replicas flushed it, a compaction is under way. That is possible only for
-//! a stream that both hold, and only where the stream's times in both overlap. Copies between two
-//! heads are told by the heads themselves, which know the times of each stream.
+//! a stream that both hold, and only where the stream's times in both overlap; of two segments,
+//! only where [`common_times`](super::common_times) are equal. Copies between two heads are told by
+//! the heads themselves, which know the times of each stream.
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use model::{Fingerprint, TimeRange, Timestamp};
-use store::SegmentFooter;
+use store::Store;
+
+use crate::source::common_times::{KnownPairs, Member};
 
 /// Where rows stand, and when.
 #[derive(Debug, Clone)]
@@ -20,8 +23,8 @@ pub(crate) struct Origin {
     pub(crate) first: Timestamp,
     /// Time of the latest selected row.
     pub(crate) last: Timestamp,
-    /// The streams, when they are known one by one; a head may hold any.
-    pub(crate) streams: Option<Arc<SegmentFooter>>,
+    /// The segment, whose streams are known one by one; a head may hold any.
+    pub(crate) segment: Option<Member>,
 }
 
 /// The origins of a selection.
@@ -33,6 +36,10 @@ pub(crate) struct Origins {
     reach: Vec<Timestamp>,
     /// Which of them are heads.
     heads: HashSet<u64>,
+    /// Those that are segments.
+    segments: HashMap<u64, Member>,
+    /// Where to look for common times.
+    pairs: Option<(Arc<Store>, Arc<KnownPairs>)>,
 }
 
 impl Origins {
@@ -46,9 +53,15 @@ impl Origins {
                 latest
             })
             .collect();
-        let heads = origins.iter().filter(|origin| origin.streams.is_none());
+        let heads = origins.iter().filter(|origin| origin.segment.is_none());
         let heads = heads.map(|origin| origin.id).collect();
-        Self { sorted: origins, reach, heads }
+        let segments = origins.iter().filter_map(|o| Some((o.id, o.segment.clone()?))).collect();
+        Self { sorted: origins, reach, heads, segments, pairs: None }
+    }
+
+    /// The same origins, of which segments are compared by the times of their rows.
+    pub(crate) fn compared(self, store: Arc<Store>, pairs: Arc<KnownPairs>) -> Self {
+        Self { pairs: Some((store, pairs)), ..self }
     }
 
     /// The span in which rows of a stream that stand in origin `own` between `first` and `last`
@@ -68,17 +81,27 @@ impl Origins {
                 (*start, *end) = ((*start).min(from), (*end).max(to));
             }
         };
-        let own_is_head = self.heads.contains(&own);
+        let own_segment = self.segments.get(&own);
         for other in self.overlapping(first, last).filter(|other| other.id != own) {
-            let Some(footer) = &other.streams else {
-                if !own_is_head {
+            let Some(member) = &other.segment else {
+                if !self.heads.contains(&own) {
                     extend(other.first, other.last);
                 }
                 continue;
             };
-            for ordinal in footer.ordinals_of(fingerprint) {
-                let streams = footer.streams();
-                extend(streams.first(ordinal), streams.last(ordinal));
+            let streams = member.footer.streams();
+            let spans = member.footer.ordinals_of(fingerprint);
+            let spans = spans.map(|ordinal| (streams.first(ordinal), streams.last(ordinal)));
+            let mut spans = spans.filter(|span| span.0 <= last && first <= span.1).peekable();
+            if spans.peek().is_none() {
+                continue;
+            }
+            let common = self.pairs.as_ref().zip(own_segment);
+            match common.and_then(|((store, pairs), own)| pairs.of(store, own, member)) {
+                Some(common) => {
+                    common.get(&fingerprint).into_iter().for_each(|span| extend(span.0, span.1));
+                }
+                None => spans.for_each(|span| extend(span.0, span.1)),
             }
         }
         span.map(|(start, end)| TimeRange::new(start, Timestamp(end.0.saturating_add(1))))
@@ -102,7 +125,7 @@ mod tests {
     use super::*;
 
     fn head(id: u64, first: i64, last: i64) -> Origin {
-        Origin { id, first: Timestamp(first), last: Timestamp(last), streams: None }
+        Origin { id, first: Timestamp(first), last: Timestamp(last), segment: None }
     }
 
     fn span(origins: &Origins, own: u64, first: i64, last: i64) -> Option<(i64, i64)> {

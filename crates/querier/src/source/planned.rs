@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use logql::source::{Batch, Cell, Cells, Selection, SourceError, StreamRun, Want};
 use logql::source::{WantLines, WantMetadata};
 use model::columns::Lines;
-use model::{Fingerprint, Labels, Timestamp};
+use model::{Fingerprint, Labels, TimeRange, Timestamp};
 use segment::{BlockMeta, MetadataColumn, SegmentCells};
 use store::{SegmentFooter, Store, StoredSegment};
 
 use crate::source::label_pool::LabelPool;
 use crate::source::origins::Origins;
-use crate::source::{damaged, prune, source_error};
+use crate::source::{damaged, source_error};
 
 /// A segment and the streams that a selection takes from it.
 pub(crate) struct PlannedSegment {
@@ -72,20 +72,18 @@ impl PlannedSegment {
         (first.unwrap_or(self.footer.first()), last.unwrap_or(self.footer.last()))
     }
 
-    /// The blocks that may hold selected rows, with the earliest and latest time of such a row.
-    pub(crate) fn blocks<'a>(
-        &'a self,
-        selection: &'a Selection,
-    ) -> impl Iterator<Item = (usize, &'a BlockMeta, Timestamp, Timestamp)> + 'a {
+    /// The blocks that hold selected streams, with the earliest and latest time of their rows.
+    pub(crate) fn blocks(
+        &self,
+        range: TimeRange,
+    ) -> impl Iterator<Item = (usize, &BlockMeta, Timestamp, Timestamp)> + '_ {
         self.footer.blocks().iter().enumerate().filter_map(move |(index, block)| {
-            if !selection.range.overlaps(block.first, block.last)
-                || !prune::may_hold(block, &selection.required)
-            {
+            if !range.overlaps(block.first, block.last) {
                 return None;
             }
             let (first, last) = self.span_in(block)?;
             // A stream's own times may lie outside those of the block's other rows.
-            selection.range.overlaps(first, last).then_some((index, block, first, last))
+            range.overlaps(first, last).then_some((index, block, first, last))
         })
     }
 
