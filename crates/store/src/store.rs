@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use model::{TenantId, TimeRange};
 use runtime::clock::Clock;
-use segment::{EncodedSegment, SegmentName};
+use segment::{EncodedSegment, SegmentCells, SegmentName};
 
 use crate::bucket::{Bucket, Created};
 use crate::catalog::{Catalog, CatalogKeeper, Refreshed, StoredSegment};
+use crate::cells::CellsCache;
 use crate::config::Config;
 use crate::error::Error;
 use crate::footers::{FooterCache, SegmentFooter};
@@ -32,6 +33,7 @@ pub struct Store {
     bucket: Bucket,
     catalog: CatalogKeeper,
     footers: FooterCache,
+    cells: CellsCache,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -50,6 +52,7 @@ impl Store {
             bucket: Bucket::open(&config, Arc::clone(&clock), metrics.clone())?,
             catalog: CatalogKeeper::default(),
             footers: FooterCache::new(config.footer_cache_bytes, metrics.clone()),
+            cells: CellsCache::new(metrics.clone()),
             clock,
             metrics,
         };
@@ -138,6 +141,33 @@ impl Store {
         runtime.block_on(join_all(segments.iter().map(|segment| self.footer(segment))))
     }
 
+    /// The counts of a segment, from memory when possible; `None` when it keeps none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cells`] when they are damaged, else as [`Store::read_blocking`]; the rows can be
+    /// counted instead.
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn cells_blocking(
+        &self,
+        segment: &StoredSegment,
+        footer: &SegmentFooter,
+    ) -> Result<Option<Arc<SegmentCells>>, Error> {
+        let Some(range) = footer.cells() else { return Ok(None) };
+        if let Some(cells) = self.cells.get(&segment.name) {
+            return Ok(Some(cells));
+        }
+        let bytes = self.read_blocking(segment, &[range])?;
+        let damaged =
+            |source| Error::Cells { name: segment.name.to_string(), source: Arc::new(source) };
+        let cells = Arc::new(segment::decode_cells(footer, &bytes[0]).map_err(damaged)?);
+        self.cells.insert(segment.name.clone(), Arc::clone(&cells));
+        Ok(Some(cells))
+    }
+
     /// Reads ranges of a segment, in the order asked; ranges close together are read as one.
     ///
     /// # Errors
@@ -222,6 +252,7 @@ impl Store {
         let _remembered = self.catalog.begin();
         self.catalog.remove(name);
         self.footers.remove(name);
+        self.cells.remove(name);
         self.measure_catalog();
         self.bucket.delete(&name.to_string()).await
     }

@@ -6,11 +6,15 @@
 //! `\u00`, with which every long escape of an ASCII character begins. What is no text becomes a
 //! blank when it is parsed; blanks are therefore not looked for either.
 
+use std::ops::Range;
+
 use super::label_filter::Filter;
-use super::line_filter::TextTest;
+use super::line_filter::{LineTest, TextTest};
+use super::literal::Literal;
 use super::names::{ERROR, ERROR_DETAILS, NameId, Names, without_suffix};
-use super::program::Step;
-use crate::source::RequiredLabel;
+use super::program::{Program, Step};
+use super::sweep::Sweep;
+use crate::source::{Batch, RequiredLabel, StreamRun};
 
 /// How every escape of an ASCII character by its number begins.
 const LONG_ESCAPE: &[u8] = b"\\u00";
@@ -96,13 +100,50 @@ fn plain_part(value: &str) -> Option<&[u8]> {
     longest.filter(|part| !part.is_empty())
 }
 
+/// The leading line filters, and what a line must hold so that parsers can find the labels that
+/// filters ask for. Only for rows that do not have those labels otherwise.
+#[derive(Debug, Clone)]
+pub(super) struct ParsedSweep {
+    pub(super) sweep: Sweep,
+    /// The labels' names.
+    names: Vec<Box<str>>,
+}
+
+impl ParsedSweep {
+    /// `None` when no label must be found in the line.
+    pub(super) fn new(program: &Program, names: &Names, leading: &[LineTest]) -> Option<Self> {
+        let mut asked = labels(&program.steps, names);
+        asked.retain(|label| !label.or_texts.is_empty());
+        if asked.is_empty() {
+            return None;
+        }
+        let tests = asked.iter().map(|label| {
+            let texts = label.or_texts.iter().map(|text| TextTest::Contains(Literal::new(text)));
+            LineTest { test: TextTest::any(texts.collect()), is_negative: false }
+        });
+        let sweep = Sweep::new(leading.iter().cloned().chain(tests).collect());
+        Some(Self { sweep, names: asked.into_iter().map(|label| label.name).collect() })
+    }
+
+    /// Whether some rows of a batch have none of the labels from their stream or metadata.
+    pub(super) fn is_fit(&self, batch: &Batch, rows: &Range<usize>) -> bool {
+        let of_metadata = |name: &str| batch.metadata.iter().any(|column| column.name() == name);
+        let of_stream = |name: &str| {
+            let own = |run: &&StreamRun| run.rows.start < rows.end && rows.start < run.rows.end;
+            batch.runs.iter().filter(own).any(|run| run.labels.get(name).is_some())
+        };
+        !self.names.iter().any(|name| of_metadata(name) || of_stream(name))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use crate::pipeline::{Hints, Metadata, Pipeline, RowView};
-    use crate::source::RequiredLabel;
+    use crate::source::{Batch, RequiredLabel, StreamRun};
     use crate::syntax::ast::Expr;
+    use model::columns::{Lines, TextColumn};
     use model::{Labels, Timestamp};
 
     fn pipeline(stages: &str) -> Pipeline {
@@ -147,6 +188,30 @@ mod tests {
         check("| x=\"v\" | label_format y=x | y=\"v\"", &[("x", &["v"], &[])]);
         check("| line_format \"z\" | json | x=\"v\"", &[]);
         check("| json | drop x | x=\"v\"", &[]);
+    }
+
+    /// Rows that have a label from their stream or metadata are left to the filter.
+    #[test]
+    fn only_labels_from_lines_are_looked_for_there() {
+        let swept = |stream: &str, metadata: &[&str]| {
+            let pipeline = pipeline("| json | x=\"v\"");
+            let mut lines = Lines::default();
+            ["{\"x\":\"v\"}", "{\"x\":\"w\"}", "{\"x\":\"\\u0076\"}"]
+                .iter()
+                .for_each(|line| lines.push(line.as_bytes()));
+            let labels = Labels::parse(stream).unwrap();
+            let fingerprint = labels.fingerprint();
+            let runs = vec![StreamRun { labels, fingerprint, rows: 0..3, copies: None }];
+            let column = |name: &&str| TextColumn::from_parts(name, vec![0; 3], vec![]).unwrap();
+            let metadata = metadata.iter().map(column).collect();
+            let batch = Batch { runs, lines, metadata, ..Batch::default() };
+            let mut rows = Vec::new();
+            pipeline.sweep(&batch, 0..3, &mut pipeline.scratch(), &mut rows);
+            rows
+        };
+        assert_eq!(swept("{a=\"b\"}", &["y"]), [0, 2]);
+        assert_eq!(swept("{a=\"b\", x=\"w\"}", &[]), [0, 1, 2]);
+        assert_eq!(swept("{a=\"b\"}", &["x"]), [0, 1, 2]);
     }
 
     /// A text as a value in JSON or logfmt, some of its characters escaped.
@@ -202,6 +267,12 @@ mod tests {
                         "{} passes {:?}", line, condition
                     );
                 }
+                let mut lines = Lines::default();
+                lines.push(line.as_bytes());
+                let batch = Batch { lines, ..Batch::default() };
+                let mut rows = Vec::new();
+                pipeline.sweep(&batch, 0..1, &mut scratch, &mut rows);
+                prop_assert_eq!(rows, [0], "{} is swept away", line);
             }
         }
     }

@@ -260,15 +260,8 @@ impl PlannedSegment {
     }
 
     fn segment_cells(&self, store: &Store) -> Result<Option<Arc<SegmentCells>>, SourceError> {
-        self.cells.get_or_init(|| self.read_cells(store)).clone()
-    }
-
-    fn read_cells(&self, store: &Store) -> Result<Option<Arc<SegmentCells>>, SourceError> {
-        let Some(range) = self.footer.cells() else { return Ok(None) };
-        let bytes =
-            store.read_blocking(&self.stored, &[range]).map_err(|error| source_error(&error))?;
-        let cells = segment::decode_cells(&self.footer, &bytes[0]);
-        cells.map(|cells| Some(Arc::new(cells))).map_err(|error| self.damaged(&error))
+        let read = || store.cells_blocking(&self.stored, &self.footer);
+        self.cells.get_or_init(|| read().map_err(|error| source_error(&error))).clone()
     }
 
     fn damaged(&self, error: &segment::FormatError) -> SourceError {

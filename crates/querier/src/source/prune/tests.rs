@@ -96,7 +96,7 @@ fn blocks_without_wanted_rows_are_left_out() {
     let left = |stages: &str| check(&rig, stages).0;
     assert_eq!(left(""), 20);
     assert_eq!(left("|= \"declined\""), 4);
-    assert_eq!(left("|~ \"(?i)DECLINED|evicted\""), 8);
+    assert_eq!(left("|~ \"(?i)SERVED|gc done\""), 8);
     assert_eq!(left("!= \"declined\""), 20);
     assert!(left(&format!("|= \"{}\"", id(3000))) <= 2);
     assert_eq!(left("|= \"zzzz-not-there\""), 0);
