@@ -5,7 +5,6 @@
 //! a megabyte of lines, so a batch is cheap to hold and large enough to search in one sweep.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use model::columns::{Lines, TextColumn};
 use model::{Direction, Fingerprint, Labels, Matcher, TimeRange, Timestamp};
@@ -190,7 +189,7 @@ pub struct Cells {
     /// The streams counted, as in the batch of the same piece.
     pub runs: Vec<StreamRun>,
     /// The counts, in any order. Together they count every row of the piece exactly once.
-    pub cells: Arc<[Cell]>,
+    pub cells: Vec<Cell>,
 }
 
 /// How many rows of one run and level lie in one span of time.

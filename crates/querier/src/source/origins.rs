@@ -6,13 +6,13 @@
 //! only where [`common_times`](super::common_times) are equal. Copies between two heads are told by
 //! the heads themselves, which know the times of each stream.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::{HashMap, HashSet};
 use model::{Fingerprint, TimeRange, Timestamp};
 use store::Store;
 
-use crate::source::common_times::{KnownPairs, Member};
+use crate::source::common_times::{CommonTimes, KnownPairs, Member};
 
 /// Where rows stand, and when.
 #[derive(Debug, Clone)]
@@ -37,10 +37,29 @@ pub(crate) struct Origins {
     /// Which of them are heads.
     heads: HashSet<u64>,
     /// Those that are segments.
-    segments: HashMap<u64, Member>,
+    segments: HashMap<u64, OwnSegment>,
     /// Where to look for common times.
     pairs: Option<(Arc<Store>, Arc<KnownPairs>)>,
 }
+
+/// A segment among the origins.
+#[derive(Debug)]
+struct OwnSegment {
+    origin: Origin,
+    /// The other origins of its time that may hold copies of its rows, once asked for.
+    neighbours: OnceLock<Box<[Neighbour]>>,
+}
+
+/// Another origin of a segment's time.
+#[derive(Debug)]
+struct Neighbour {
+    origin: Origin,
+    /// Of a segment: the times that both have, if they were compared.
+    common: Option<Arc<CommonTimes>>,
+}
+
+/// Segments of one time that are compared; beyond it copies are suspected wherever streams meet.
+const COMPARED_MAX: usize = 16;
 
 impl Origins {
     pub(crate) fn new(mut origins: Vec<Origin>) -> Self {
@@ -55,7 +74,10 @@ impl Origins {
             .collect();
         let heads = origins.iter().filter(|origin| origin.segment.is_none());
         let heads = heads.map(|origin| origin.id).collect();
-        let segments = origins.iter().filter_map(|o| Some((o.id, o.segment.clone()?))).collect();
+        let segments = origins.iter().filter(|origin| origin.segment.is_some()).map(|origin| {
+            (origin.id, OwnSegment { origin: origin.clone(), neighbours: OnceLock::new() })
+        });
+        let segments = segments.collect();
         Self { sorted: origins, reach, heads, segments, pairs: None }
     }
 
@@ -81,30 +103,54 @@ impl Origins {
                 (*start, *end) = ((*start).min(from), (*end).max(to));
             }
         };
-        let own_segment = self.segments.get(&own);
-        for other in self.overlapping(first, last).filter(|other| other.id != own) {
-            let Some(member) = &other.segment else {
-                if !self.heads.contains(&own) {
-                    extend(other.first, other.last);
+        if let Some(own) = self.segments.get(&own) {
+            for other in own.neighbours.get_or_init(|| self.neighbours(&own.origin)) {
+                let Neighbour { origin, common } = other;
+                match (&origin.segment, common) {
+                    (_, Some(common)) => {
+                        let span = common.get(&fingerprint);
+                        span.into_iter().for_each(|span| extend(span.0, span.1));
+                    }
+                    (Some(member), None) => {
+                        let streams = member.footer.streams();
+                        for ordinal in member.footer.ordinals_of(fingerprint) {
+                            extend(streams.first(ordinal), streams.last(ordinal));
+                        }
+                    }
+                    (None, None) => extend(origin.first, origin.last),
                 }
-                continue;
-            };
-            let streams = member.footer.streams();
-            let spans = member.footer.ordinals_of(fingerprint);
-            let spans = spans.map(|ordinal| (streams.first(ordinal), streams.last(ordinal)));
-            let mut spans = spans.filter(|span| span.0 <= last && first <= span.1).peekable();
-            if spans.peek().is_none() {
-                continue;
             }
-            let common = self.pairs.as_ref().zip(own_segment);
-            match common.and_then(|((store, pairs), own)| pairs.of(store, own, member)) {
-                Some(common) => {
-                    common.get(&fingerprint).into_iter().for_each(|span| extend(span.0, span.1));
+        } else {
+            for other in self.overlapping(first, last).filter(|other| other.id != own) {
+                let Some(member) = &other.segment else {
+                    if !self.heads.contains(&own) {
+                        extend(other.first, other.last);
+                    }
+                    continue;
+                };
+                let streams = member.footer.streams();
+                for ordinal in member.footer.ordinals_of(fingerprint) {
+                    extend(streams.first(ordinal), streams.last(ordinal));
                 }
-                None => spans.for_each(|span| extend(span.0, span.1)),
             }
         }
         span.map(|(start, end)| TimeRange::new(start, Timestamp(end.0.saturating_add(1))))
+    }
+
+    /// The other origins of a segment's time that may hold copies of its rows.
+    fn neighbours(&self, own: &Origin) -> Box<[Neighbour]> {
+        let others: Vec<&Origin> =
+            self.overlapping(own.first, own.last).filter(|other| other.id != own.id).collect();
+        let compared = self.pairs.as_ref().filter(|_| others.len() <= COMPARED_MAX);
+        let common = |other: &Origin| {
+            let (store, pairs) = compared?;
+            pairs.of(store, own.segment.as_ref()?, other.segment.as_ref()?)
+        };
+        others
+            .into_iter()
+            .map(|other| Neighbour { origin: other.clone(), common: common(other) })
+            .filter(|other| other.common.as_ref().is_none_or(|common| !common.is_empty()))
+            .collect()
     }
 
     /// The origins with rows between two times (inclusive).

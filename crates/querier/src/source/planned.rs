@@ -146,14 +146,16 @@ impl PlannedSegment {
         origins: &Origins,
     ) -> Result<Batch, SourceError> {
         let Some(block) = self.footer.blocks().get(block) else { return Ok(Batch::default()) };
-        let columns = Columns::of(block, want);
+        let selected = self.selected_runs(block);
+        // Lines behind the last selected run are nobody's concern.
+        let rows = selected.last().map_or(0, |run| run.rows.end);
+        let columns = Columns { rows, ..Columns::of(block, want) };
         let ranges = columns.ranges();
         let bytes =
             store.read_blocking(&self.stored, &ranges).map_err(|error| source_error(&error))?;
         let mut batch = columns.decode(&bytes).map_err(|error| self.damaged(&error))?;
         batch.compressed_bytes = ranges.iter().map(|range| range.end - range.start).sum();
-        batch.runs = self
-            .selected_runs(block)
+        batch.runs = selected
             .into_iter()
             .map(|selected| {
                 let times = &batch.timestamps[selected.rows.clone()];
@@ -195,7 +197,7 @@ impl PlannedSegment {
                 self.run(run, (first, last), origins)
             })
             .collect();
-        Ok(Some(Cells { runs, cells: cells.into() }))
+        Ok(Some(Cells { runs, cells }))
     }
 
     /// Calls `visit` for each count of a block's selected rows with the index of the stream among
@@ -244,18 +246,18 @@ impl PlannedSegment {
             return Ok(None);
         };
         let selected = self.selected_runs(block);
+        let mut cells = Vec::with_capacity(of_block.len());
+        if selected.len() == block.runs.len() {
+            cells.extend(of_block.map(|cell| own_cell(&cell, cell.run)));
+            return Ok(Some((selected, cells)));
+        }
         // From the block's runs to the selected ones.
         let mut place = vec![None; block.runs.len()];
         for (at, run) in (0u32..).zip(&selected) {
             place[run.run] = Some(at);
         }
-        let cells = of_block
-            .filter_map(|cell| {
-                let run = (*place.get(cell.run as usize)?)?;
-                let segment::Cell { level, start, end, lines, bytes, .. } = cell;
-                Some(Cell { run, level, start, end, lines, bytes })
-            })
-            .collect();
+        let place = |cell: &segment::Cell| place.get(cell.run as usize).copied().flatten();
+        cells.extend(of_block.filter_map(|cell| Some(own_cell(&cell, place(&cell)?))));
         Ok(Some((selected, cells)))
     }
 
@@ -269,11 +271,19 @@ impl PlannedSegment {
     }
 }
 
+/// A cell of a segment as the engine takes it, counted for a run of the selection.
+fn own_cell(cell: &segment::Cell, run: u32) -> Cell {
+    let segment::Cell { level, start, end, lines, bytes, .. } = *cell;
+    Cell { run, level, start, end, lines, bytes }
+}
+
 /// The columns of a block that a batch needs.
 struct Columns<'a> {
     block: &'a BlockMeta,
     lines: WantLines,
     metadata: Vec<&'a MetadataColumn>,
+    /// How many of the first lines are needed.
+    rows: usize,
 }
 
 impl<'a> Columns<'a> {
@@ -285,7 +295,7 @@ impl<'a> Columns<'a> {
                 names.iter().filter_map(|name| block.metadata_named(name)).collect()
             }
         };
-        Self { block, lines: want.lines, metadata }
+        Self { block, lines: want.lines, metadata, rows: block.rows as usize }
     }
 
     /// Timestamps, lengths, lines, metadata; those not wanted are empty.
@@ -309,7 +319,7 @@ impl<'a> Columns<'a> {
             WantLines::Lengths | WantLines::Text => segment::decode_lengths(block, &bytes[1])?,
         };
         let lines = match self.lines {
-            WantLines::Text => segment::decode_lines(block, &lengths, &bytes[2])?,
+            WantLines::Text => segment::decode_first_lines(block, &lengths, &bytes[2], self.rows)?,
             WantLines::None | WantLines::Lengths => Lines::default(),
         };
         let metadata = self
