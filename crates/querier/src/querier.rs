@@ -20,8 +20,9 @@ use crate::metrics::{Metrics, Operation};
 use crate::pool::{Pool, Ran};
 use crate::recent::Recent;
 use crate::request::{QueryRequest, QueryTime};
+use crate::source::common_times::KnownPairs;
 use crate::source::label_pool::LabelPool;
-use crate::source::tenant::TenantSource;
+use crate::source::tenant::{Shared, TenantSource};
 use crate::source::tenants::{TENANT_LABEL, TenantsSource};
 
 /// How often a request is begun anew when a segment vanished under it.
@@ -51,6 +52,7 @@ pub struct Querier {
     metrics: Metrics,
     pool: Pool,
     labels: Arc<LabelPool>,
+    pairs: Arc<KnownPairs>,
 }
 
 /// An answer, and how long it took.
@@ -75,8 +77,8 @@ impl Querier {
             Arc::clone(&clock),
             metrics.clone(),
         );
-        let labels = Arc::default();
-        Arc::new(Self { config, store, recent, limits, clock, metrics, pool, labels })
+        let (labels, pairs) = (Arc::default(), Arc::default());
+        Arc::new(Self { config, store, recent, limits, clock, metrics, pool, labels, pairs })
     }
 
     /// Evaluates a query.
@@ -213,11 +215,17 @@ impl Querier {
     }
 
     fn rows(&self, tenants: &[TenantId]) -> Rows {
-        let source = |tenant: &TenantId| {
-            let (store, recent) = (Arc::clone(&self.store), Arc::clone(&self.recent));
-            let (unreadable, labels) = (self.config.unreadable, Arc::clone(&self.labels));
-            Arc::new(TenantSource::new(tenant.clone(), store, recent, unreadable, labels))
+        let shared = Shared {
+            store: Arc::clone(&self.store),
+            recent: Arc::clone(&self.recent),
+            unreadable: self.config.unreadable,
+            pool: Arc::clone(&self.labels),
+            pairs: Arc::clone(&self.pairs),
+            threads: self.config.threads_per_query,
+            metrics: self.metrics.clone(),
         };
+        let source =
+            |tenant: &TenantId| Arc::new(TenantSource::new(tenant.clone(), shared.clone()));
         Rows { tenants: tenants.iter().map(source).collect() }
     }
 
@@ -245,7 +253,9 @@ impl Querier {
             compressed_bytes = stats.compressed_bytes,
             post_filter_lines = stats.post_filter_lines,
             blocks_selected = stats.blocks_selected,
+            blocks_pruned = stats.blocks_pruned,
             blocks_read = stats.blocks_read,
+            index_bytes = stats.index_bytes,
             total_entries = stats.entries_returned,
             duplicates = stats.duplicates,
             warnings = timed.answer.warnings.len(),
@@ -349,6 +359,11 @@ impl Job {
         let mut answer = logql::eval::evaluate(&self.expr, params, &*source, control, &limits)?;
         let planned = rows.tenants.iter().map(|source| source.planned_segments() as u64);
         answer.stats.segments_selected = planned.sum();
+        for pruned in rows.tenants.iter().map(|source| source.pruned()) {
+            answer.stats.blocks_selected += pruned.blocks;
+            answer.stats.blocks_pruned += pruned.blocks;
+            answer.stats.index_bytes += pruned.index_bytes;
+        }
         Ok(answer)
     }
 
@@ -362,6 +377,7 @@ impl Job {
                 range,
                 direction: Direction::Forward,
                 required: Vec::new(),
+                required_labels: Vec::new(),
             };
             bytes += source.pieces(&selection)?.iter().map(|piece| piece.bytes).sum::<u64>();
         }

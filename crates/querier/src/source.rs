@@ -6,6 +6,7 @@
 //! may still hold the same rows, [`origins`] says for which span of time. [`planned`] knows which
 //! streams and blocks of a segment a query needs, and [`tally`] counts rows and bytes.
 
+pub(crate) mod common_times;
 pub(crate) mod label_pool;
 pub(crate) mod origins;
 pub(crate) mod planned;

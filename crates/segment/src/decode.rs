@@ -46,6 +46,29 @@ pub fn decode_lines(meta: &BlockMeta, lengths: &[u32], bytes: &[u8]) -> Result<L
     }
 }
 
+/// Decodes at least the first `rows` lines from the bytes of [`BlockMeta::lines`].
+///
+/// # Errors
+///
+/// As [`decode_lines`].
+pub fn decode_first_lines(
+    meta: &BlockMeta,
+    lengths: &[u32],
+    bytes: &[u8],
+    rows: usize,
+) -> Result<Lines> {
+    if rows >= meta.rows as usize || meta.codec != LineCodec::Zstd {
+        return decode_lines(meta, lengths, bytes);
+    }
+    let len = meta.lines.end - meta.lines.start;
+    let payload = open(ChunkKind::Lines, meta.ordinal, bytes, len)?;
+    let total: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
+    if lengths.len() != meta.rows as usize || total != meta.raw_bytes {
+        return Err(FormatError::Corrupt("the lengths of another block"));
+    }
+    lines::decode_first(payload, lengths, rows)
+}
+
 /// Decodes the bytes of [`MetadataColumn::range`].
 ///
 /// # Errors

@@ -1,4 +1,5 @@
-//! Bytes that survive: object storage, the catalog of segments, and caches of their footers.
+//! Bytes that survive: object storage, the catalog of segments, and caches of their footers and
+//! counts.
 //!
 //! Place in the path: the ingester uploads segments here before it gives up their WAL; the querier
 //! takes a [`Catalog`], reads footers and then columns. Which storage it is (files, S3, Google,
@@ -13,6 +14,7 @@
 
 mod bucket;
 mod catalog;
+mod cells;
 pub mod config;
 pub mod conformance;
 mod error;

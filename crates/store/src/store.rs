@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use model::{TenantId, TimeRange};
 use runtime::clock::Clock;
-use segment::{EncodedSegment, SegmentName};
+use segment::{EncodedSegment, SegmentCells, SegmentName};
 
 use crate::bucket::{Bucket, Created};
 use crate::catalog::{Catalog, CatalogKeeper, Refreshed, StoredSegment};
+use crate::cells::CellsCache;
 use crate::config::Config;
 use crate::error::Error;
 use crate::footers::{FooterCache, SegmentFooter};
@@ -32,6 +33,7 @@ pub struct Store {
     bucket: Bucket,
     catalog: CatalogKeeper,
     footers: FooterCache,
+    cells: CellsCache,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -50,6 +52,7 @@ impl Store {
             bucket: Bucket::open(&config, Arc::clone(&clock), metrics.clone())?,
             catalog: CatalogKeeper::default(),
             footers: FooterCache::new(config.footer_cache_bytes, metrics.clone()),
+            cells: CellsCache::new(metrics.clone()),
             clock,
             metrics,
         };
@@ -138,6 +141,33 @@ impl Store {
         runtime.block_on(join_all(segments.iter().map(|segment| self.footer(segment))))
     }
 
+    /// The counts of a segment, from memory when possible; `None` when it keeps none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cells`] when they are damaged, else as [`Store::read_blocking`]; the rows can be
+    /// counted instead.
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn cells_blocking(
+        &self,
+        segment: &StoredSegment,
+        footer: &SegmentFooter,
+    ) -> Result<Option<Arc<SegmentCells>>, Error> {
+        let Some(range) = footer.cells() else { return Ok(None) };
+        if let Some(cells) = self.cells.get(&segment.name) {
+            return Ok(Some(cells));
+        }
+        let bytes = self.read_blocking(segment, &[range])?;
+        let damaged =
+            |source| Error::Cells { name: segment.name.to_string(), source: Arc::new(source) };
+        let cells = Arc::new(segment::decode_cells(footer, &bytes[0]).map_err(damaged)?);
+        self.cells.insert(segment.name.clone(), Arc::clone(&cells));
+        Ok(Some(cells))
+    }
+
     /// Reads ranges of a segment, in the order asked; ranges close together are read as one.
     ///
     /// # Errors
@@ -168,6 +198,33 @@ impl Store {
         self.bucket.read_blocking(&segment.name.to_string(), ranges)
     }
 
+    /// [`Store::read_blocking`] for many segments, in their order. Remote storage is asked for
+    /// several at once; a segment of which nothing is wanted is not touched.
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn read_each_blocking(
+        &self,
+        wanted: &[(&StoredSegment, Vec<Range<u64>>)],
+    ) -> Vec<Result<Vec<Bytes>, Error>> {
+        let Some(runtime) = self.bucket.runtime() else {
+            let read = |(segment, ranges): &(&StoredSegment, Vec<Range<u64>>)| match &ranges[..] {
+                [] => Ok(Vec::new()),
+                ranges => self.read_blocking(segment, ranges),
+            };
+            return wanted.iter().map(read).collect();
+        };
+        let read = wanted.iter().map(|(segment, ranges)| async move {
+            match &ranges[..] {
+                [] => Ok(Vec::new()),
+                ranges => self.read(segment, ranges).await,
+            }
+        });
+        // The bucket bounds how many requests are under way.
+        runtime.block_on(join_all(read))
+    }
+
     /// Lists object storage and takes over what other processes uploaded or deleted. Segments that
     /// this process uploads or deletes meanwhile stay as it left them.
     ///
@@ -195,6 +252,7 @@ impl Store {
         let _remembered = self.catalog.begin();
         self.catalog.remove(name);
         self.footers.remove(name);
+        self.cells.remove(name);
         self.measure_catalog();
         self.bucket.delete(&name.to_string()).await
     }

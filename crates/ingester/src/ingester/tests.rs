@@ -148,6 +148,7 @@ fn in_memory(ingester: &Ingester, tenant: &str) -> BTreeMap<Entry, usize> {
         range: everything(),
         direction: Direction::Forward,
         required: Vec::new(),
+        required_labels: Vec::new(),
     };
     let mut found = BTreeMap::new();
     for piece in snapshot.pieces(&selection).unwrap() {

@@ -14,11 +14,13 @@ use segment::SegmentName;
 use store::{Catalog, SegmentFooter, Store, StoredSegment, StreamKey};
 
 use crate::config::Unreadable;
+use crate::metrics::Metrics;
 use crate::recent::{Recent, RecentSource};
+use crate::source::common_times::{KnownPairs, Member};
 use crate::source::label_pool::LabelPool;
 use crate::source::origins::{Origin, Origins};
 use crate::source::planned::PlannedSegment;
-use crate::source::{LabelPairs, source_error};
+use crate::source::{LabelPairs, prune, source_error};
 
 /// Set in the id of a piece that stands in a head.
 const HEAD: u64 = 1 << 63;
@@ -27,16 +29,36 @@ const HEAD_RANK: u64 = 1 << 62;
 /// Warnings kept for one query; further ones say nothing new.
 const WARNINGS_MAX: usize = 16;
 
+/// What the sources of all tenants share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<Store>,
+    pub(crate) recent: Arc<dyn Recent>,
+    pub(crate) unreadable: Unreadable,
+    pub(crate) pool: Arc<LabelPool>,
+    pub(crate) pairs: Arc<KnownPairs>,
+    /// Threads that may look at indexes for one query.
+    pub(crate) threads: usize,
+    pub(crate) metrics: Metrics,
+}
+
 /// The rows of one tenant, as they were when a selector was first asked for.
 pub(crate) struct TenantSource {
     tenant: TenantId,
-    store: Arc<Store>,
-    recent: Arc<dyn Recent>,
-    unreadable: Unreadable,
-    pool: Arc<LabelPool>,
+    shared: Shared,
     views: Mutex<Vec<Arc<View>>>,
     plans: RwLock<Plans>,
     warnings: Mutex<BTreeSet<String>>,
+    pruned: Mutex<Pruned>,
+}
+
+/// What indexes did for a query.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pruned {
+    /// Blocks of the selection that hold no wanted row.
+    pub(crate) blocks: u64,
+    /// Compressed bytes of indexes that were read.
+    pub(crate) index_bytes: u64,
 }
 
 /// Heads and catalog of one moment, for one selector.
@@ -77,22 +99,14 @@ pub(crate) struct Plan {
 }
 
 impl TenantSource {
-    pub(crate) fn new(
-        tenant: TenantId,
-        store: Arc<Store>,
-        recent: Arc<dyn Recent>,
-        unreadable: Unreadable,
-        pool: Arc<LabelPool>,
-    ) -> Self {
+    pub(crate) fn new(tenant: TenantId, shared: Shared) -> Self {
         Self {
             tenant,
-            store,
-            recent,
-            unreadable,
-            pool,
+            shared,
             views: Mutex::default(),
             plans: RwLock::default(),
             warnings: Mutex::default(),
+            pruned: Mutex::default(),
         }
     }
 
@@ -101,7 +115,12 @@ impl TenantSource {
     }
 
     pub(crate) fn store(&self) -> &Store {
-        &self.store
+        &self.shared.store
+    }
+
+    /// What indexes did so far.
+    pub(crate) fn pruned(&self) -> Pruned {
+        *self.pruned.lock()
     }
 
     /// The view for a selector; the same one whenever it is asked for again.
@@ -112,8 +131,8 @@ impl TenantSource {
             return Arc::clone(view);
         }
         // The order matters: a head that is flushed between the two is in both.
-        let heads = self.recent.snapshot(&self.tenant, matchers, range);
-        let catalog = self.store.catalog();
+        let heads = self.shared.recent.snapshot(&self.tenant, matchers, range);
+        let catalog = self.shared.store.catalog();
         let view = Arc::new(View { matchers: matchers.to_vec(), range, heads, catalog });
         views.push(Arc::clone(&view));
         view
@@ -125,7 +144,7 @@ impl TenantSource {
         let (heads, replaced) = view.heads_left(selection)?;
         let mut stored = view.catalog.select(&self.tenant, selection.range);
         stored.retain(|segment| !replaced.contains(&segment.name));
-        let footers = self.store.footers_blocking(&stored);
+        let footers = self.shared.store.footers_blocking(&stored);
         let mut readable = Vec::with_capacity(stored.len());
         for (segment, footer) in stored.drain(..).zip(footers) {
             match footer {
@@ -139,7 +158,7 @@ impl TenantSource {
             .into_iter()
             .zip(first_origin..)
             .filter_map(|((stored, footer), origin)| {
-                PlannedSegment::new(stored, footer, origin, selection, &self.pool)
+                PlannedSegment::new(stored, footer, origin, selection, &self.shared.pool)
             })
             .collect();
         Ok(Plan { view, heads, segments })
@@ -163,7 +182,7 @@ impl TenantSource {
     /// Notes what cannot be read, or fails, as configured. What does not exist any more always
     /// fails: the query has to begin anew with a newer catalog.
     pub(crate) fn missed(&self, error: &SourceError) -> Result<(), SourceError> {
-        if self.unreadable == Unreadable::Fail || error.kind == model::ErrorKind::NotFound {
+        if self.shared.unreadable == Unreadable::Fail || error.kind == model::ErrorKind::NotFound {
             return Err(error.clone());
         }
         let mut warnings = self.warnings.lock();
@@ -206,7 +225,7 @@ impl TenantSource {
     ) -> Result<Vec<Arc<SegmentFooter>>, SourceError> {
         let stored = view.catalog.select(&self.tenant, range);
         let mut footers = Vec::with_capacity(stored.len());
-        for footer in self.store.footers_blocking(&stored) {
+        for footer in self.shared.store.footers_blocking(&stored) {
             match footer {
                 Ok(footer) => footers.push(footer),
                 Err(error) => self.missed(&source_error(&error))?,
@@ -258,11 +277,12 @@ impl Plan {
             (*first, *last) = ((*first).min(piece.first), (*last).max(piece.last));
         }
         let heads =
-            heads.into_iter().map(|(id, (first, last))| Origin { id, first, last, streams: None });
+            heads.into_iter().map(|(id, (first, last))| Origin { id, first, last, segment: None });
         let segments = self.segments.iter().map(|segment| {
             let (first, last) = segment.span();
-            let streams = Some(Arc::clone(&segment.footer));
-            Origin { id: segment.origin, first, last, streams }
+            let (stored, footer) = (Arc::clone(&segment.stored), Arc::clone(&segment.footer));
+            let segment_of = Some(Member { stored, footer });
+            Origin { id: segment.origin, first, last, segment: segment_of }
         });
         Origins::new(heads.chain(segments).collect())
     }
@@ -285,7 +305,11 @@ fn arrival(
 impl Source for TenantSource {
     fn pieces(&self, selection: &Selection) -> Result<Vec<Piece>, SourceError> {
         let plan = self.plan(selection)?;
-        let origins = Arc::new(plan.origins());
+        let Shared { store, pairs, threads, metrics, .. } = &self.shared;
+        let origins = plan.origins().compared(Arc::clone(store), Arc::clone(pairs));
+        let origins = Arc::new(origins);
+        let candidates = prune::candidates(store, &plan.segments, selection, *threads, metrics);
+        let mut pruned = Pruned::default();
         let mut pieces = Vec::new();
         let mut plans = self.plans.write();
         for (piece, origin) in plan.heads {
@@ -295,20 +319,31 @@ impl Source for TenantSource {
             let (view, origins) = (Arc::clone(&plan.view), Arc::clone(&origins));
             plans.heads.push(HeadPiece { view, piece, origin, origins });
         }
-        for (order, segment) in (0u64..).zip(plan.segments) {
+        for ((order, segment), candidates) in (0u64..).zip(plan.segments).zip(candidates) {
             let index = plans.segments.len() as u64;
-            pieces.extend(segment.blocks(selection).map(|(at, block, first, last)| Piece {
-                id: index << 32 | at as u64,
-                origin: segment.origin,
-                rank: order << 32 | at as u64,
-                first,
-                last,
-                rows: u64::from(block.rows),
-                bytes: block.raw_bytes,
-                is_head: false,
-            }));
+            pruned.index_bytes += candidates.index_bytes;
+            for (at, block, first, last) in segment.blocks(selection.range) {
+                if !candidates.may_hold(block) {
+                    pruned.blocks += 1;
+                    continue;
+                }
+                pieces.push(Piece {
+                    id: index << 32 | at as u64,
+                    origin: segment.origin,
+                    rank: order << 32 | at as u64,
+                    first,
+                    last,
+                    rows: u64::from(block.rows),
+                    bytes: block.raw_bytes,
+                    is_head: false,
+                });
+            }
             plans.segments.push((Arc::new(segment), Arc::clone(&origins)));
         }
+        drop(plans);
+        let mut total = self.pruned.lock();
+        total.blocks += pruned.blocks;
+        total.index_bytes += pruned.index_bytes;
         Ok(pieces)
     }
 
@@ -326,7 +361,7 @@ impl Source for TenantSource {
             return Ok(batch);
         }
         let Some((segment, origins)) = self.segment(piece) else { return Ok(Batch::default()) };
-        let loaded = segment.load(&self.store, block_of(piece), want, &origins);
+        let loaded = segment.load(&self.shared.store, block_of(piece), want, &origins);
         loaded.or_else(|error| self.missed(&error).map(|()| Batch::default()))
     }
 
@@ -340,7 +375,7 @@ impl Source for TenantSource {
             return Ok(Some(cells));
         }
         let Some((segment, origins)) = self.segment(piece) else { return Ok(None) };
-        let cells = segment.cells(&self.store, block_of(piece), &origins);
+        let cells = segment.cells(&self.shared.store, block_of(piece), &origins);
         // Whoever cannot read the counts reads the rows, and notes what of them is missing.
         cells.or_else(|error| self.missed(&error).map(|()| None))
     }
@@ -361,7 +396,8 @@ impl Source for TenantSource {
             let streams = footer.streams();
             for ordinal in streams.select_in(matchers, range) {
                 let key = footer.keys()[ordinal as usize];
-                let found = merged.find(key, || self.pool.labels(key, || streams.labels(ordinal)));
+                let found =
+                    merged.find(key, || self.shared.pool.labels(key, || streams.labels(ordinal)));
                 found.rows += streams.rows(ordinal);
                 found.bytes += streams.bytes(ordinal);
             }
@@ -421,5 +457,11 @@ impl MergedStreams {
 /// A selection of everything that matches.
 pub(crate) fn selection(matchers: &[Matcher], range: TimeRange) -> Selection {
     let direction = Direction::Forward;
-    Selection { matchers: matchers.to_vec(), range, direction, required: Vec::new() }
+    Selection {
+        matchers: matchers.to_vec(),
+        range,
+        direction,
+        required: Vec::new(),
+        required_labels: Vec::new(),
+    }
 }
