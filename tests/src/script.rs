@@ -110,6 +110,35 @@ pub fn run(script: &str, driver: &mut impl Driver) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
+/// A question of a script, without asking it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The line of the script it stands on.
+    pub line: usize,
+    /// The question.
+    pub question: Question,
+    /// A part of the message, when an error is expected.
+    pub error: Option<String>,
+}
+
+/// The questions of a script in its order; times count from the epoch.
+///
+/// # Errors
+///
+/// Why the script could not be read.
+#[allow(dead_code, reason = "not every user of this file looks at scripts without running them")]
+pub fn questions(script: &str) -> Result<Vec<Asked>, String> {
+    let commands = parse(script, Timestamp(0))?.into_iter();
+    let asked = commands.filter_map(|(line, command)| match command {
+        Command::Evaluate(question, Expected::Error(part)) => {
+            Some(Asked { line, question, error: Some(part) })
+        }
+        Command::Evaluate(question, _) => Some(Asked { line, question, error: None }),
+        Command::Clear | Command::Load(_) => None,
+    });
+    Ok(asked.collect())
+}
+
 /// One command of a script.
 #[derive(Debug, Clone, PartialEq)]
 enum Command {

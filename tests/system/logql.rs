@@ -205,7 +205,7 @@ fn scripts_answer_from_heads_as_from_segments() {
     let config = "auth_enabled: true\nlimits_config: {reject_old_samples: false, \
                   ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, \
                   split_queries_by_interval: 0, discover_service_name: [], \
-                  discover_log_levels: false}\ningester: {max_chunk_age: 48h}\n"
+                  discover_log_levels: false, shard_aggregations: [approx_topk]}\ningester: {max_chunk_age: 48h}\n"
         .to_owned();
     let start = Start { config, wrapper: Vec::new() };
     let sigyn = threads.block_on(Sigyn::start(folder.path(), start));

@@ -3,6 +3,8 @@
 // In a test a panic is a finding, and the program under test is another process.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod brute_force;
 mod durability;
+mod grammar;
 mod logql;
 mod push;

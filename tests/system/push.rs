@@ -1,6 +1,6 @@
 //! Pushing as clients do, and finding what was pushed: formats, refusals, partial acceptance, real
 //! clients.
 
-mod clients;
+pub mod clients;
 mod formats;
 mod refusals;

@@ -17,34 +17,34 @@ mod tests;
 use json::{write_array, write_string, write_text};
 pub use stats::{Timing, write_stats};
 
-/// Where structured metadata and parsed labels stand in an answer of streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LabelEncoding {
-    /// Merged into each stream's labels.
-    #[default]
-    Merged,
-    /// Beside each entry, by category; asked for with `categorize-labels`.
-    Categorized,
-}
+/// How a client wants answers of streams, as it says in `X-Loki-Response-Encoding-Flags`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EncodingFlags(Vec<String>);
 
-impl LabelEncoding {
-    /// Reads the header `X-Loki-Response-Encoding-Flags`: a list separated by commas, of which
-    /// unknown flags are ignored.
+impl EncodingFlags {
+    /// Reads the header: a list separated by commas. Unknown flags change nothing, but the answer
+    /// names them too.
     #[must_use]
-    pub fn of_flags(header: &str) -> Self {
-        if header.split(',').any(|flag| flag.trim() == CATEGORIZE_LABELS) {
-            Self::Categorized
-        } else {
-            Self::Merged
+    pub fn parse(header: &str) -> Self {
+        let mut flags: Vec<String> = Vec::new();
+        for flag in header.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
+            if flags.iter().all(|known| known != flag) {
+                flags.push(flag.to_owned());
+            }
         }
+        Self(flags)
+    }
+
+    /// Whether structured metadata and parsed labels stand beside each entry, by category, rather
+    /// than merged into its stream's labels.
+    #[must_use]
+    pub fn categorize(&self) -> bool {
+        self.0.iter().any(|flag| flag == "categorize-labels")
     }
 }
 
-/// The one encoding flag there is.
-const CATEGORIZE_LABELS: &str = "categorize-labels";
-
 /// Writes the answer of `query` and `query_range`.
-pub fn write_answer(answer: &Answer, timing: &Timing, encoding: LabelEncoding, out: &mut Vec<u8>) {
+pub fn write_answer(answer: &Answer, timing: &Timing, flags: &EncodingFlags, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"status\":\"success\",");
     let is_log = matches!(answer.value, Value::Streams(_));
     if is_log && !answer.warnings.is_empty() {
@@ -54,12 +54,12 @@ pub fn write_answer(answer: &Answer, timing: &Timing, encoding: LabelEncoding, o
     out.extend_from_slice(b"\"data\":{\"resultType\":\"");
     out.extend_from_slice(result_type(&answer.value).as_bytes());
     out.extend_from_slice(b"\",");
-    if is_log && encoding == LabelEncoding::Categorized {
-        write_encoding_flags(out);
+    if is_log && !flags.0.is_empty() {
+        write_encoding_flags(flags, out);
         out.push(b',');
     }
     out.extend_from_slice(b"\"result\":");
-    write_value(&answer.value, encoding, out);
+    write_value(&answer.value, flags.categorize(), out);
     out.extend_from_slice(b",\"stats\":");
     write_stats(&answer.stats, timing, out);
     out.push(b'}');
@@ -84,16 +84,15 @@ fn write_warnings(warnings: &[String], out: &mut Vec<u8>) {
     write_array(warnings, out, |warning, out| write_string(warning, out));
 }
 
-fn write_encoding_flags(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\"encodingFlags\":[\"");
-    out.extend_from_slice(CATEGORIZE_LABELS.as_bytes());
-    out.extend_from_slice(b"\"]");
+fn write_encoding_flags(flags: &EncodingFlags, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"encodingFlags\":");
+    write_array(&flags.0, out, |flag, out| write_string(flag, out));
 }
 
-fn write_value(value: &Value, encoding: LabelEncoding, out: &mut Vec<u8>) {
+fn write_value(value: &Value, categorize: bool, out: &mut Vec<u8>) {
     match value {
         Value::Streams(streams) => {
-            write_array(streams, out, |stream, out| write_stream(stream, encoding, out));
+            write_array(streams, out, |stream, out| write_stream(stream, categorize, out));
         }
         Value::Vector(samples) => write_array(samples, out, write_vector_sample),
         Value::Matrix(series) => write_array(series, out, write_series),
@@ -101,7 +100,7 @@ fn write_value(value: &Value, encoding: LabelEncoding, out: &mut Vec<u8>) {
     }
 }
 
-fn write_stream(stream: &ResultStream, encoding: LabelEncoding, out: &mut Vec<u8>) {
+fn write_stream(stream: &ResultStream, categorize: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"stream\":");
     write_labels(&stream.labels, out);
     out.extend_from_slice(b",\"values\":");
@@ -110,7 +109,7 @@ fn write_stream(stream: &ResultStream, encoding: LabelEncoding, out: &mut Vec<u8
         json::write_integer(entry.timestamp.0, out);
         out.extend_from_slice(b"\",");
         write_text(&entry.line, out);
-        if encoding == LabelEncoding::Categorized {
+        if categorize {
             out.push(b',');
             write_categories(&entry.structured_metadata, &entry.parsed, out);
         }

@@ -56,6 +56,8 @@ pub struct Params {
     pub step_ns: i64,
     /// Log queries leave out entries nearer than this to the last one kept; 0 keeps all.
     pub interval_ns: i64,
+    /// At multiples of this, `interval_ns` begins anew; 0 for never.
+    pub split_ns: i64,
     /// The order of a log query's entries.
     pub direction: Direction,
     /// How many entries a log query returns at most.

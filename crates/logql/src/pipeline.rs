@@ -75,7 +75,9 @@ use row::{LineBuffers, Row};
 use series::Reducer;
 use sweep::Sweep;
 
+pub use crate::template::template_functions;
 pub use hints::{Hints, Reduction};
+pub use number::parse_float;
 pub use row::{Metadata, RowView};
 
 /// How many names and keys a scratch remembers before it starts afresh.

@@ -25,6 +25,8 @@ mod value;
 
 use model::Timestamp;
 
+pub use functions::names as template_functions;
+
 use tree::{Expr, List, Node, Pipe};
 
 /// What a template may look at.

@@ -64,7 +64,8 @@ impl Driver for InMemory {
         if matches!((&expr, &question.kind), (Expr::Log(_), QuestionKind::Instant { .. })) {
             return Err("log queries are not supported as an instant query type".to_owned());
         }
-        evaluate(&expr, &params, &self.source(), &Control::new(), &Limits::default())
+        let limits = Limits { approx_topk: true, ..Limits::default() };
+        evaluate(&expr, &params, &self.source(), &Control::new(), &limits)
             .map(|answer| answer.value)
             .map_err(|error| error.to_string())
     }
@@ -76,6 +77,7 @@ fn params(kind: &QuestionKind, threads: usize) -> Params {
         end: Timestamp(0),
         step_ns: 0,
         interval_ns: 0,
+        split_ns: 0,
         direction: Direction::Backward,
         limit: 100,
         categorize: false,

@@ -39,9 +39,9 @@ pub struct Limits {
     pub volume_max_series: usize,
     /// Whether `approx_topk` may be used (`shard_aggregations`).
     pub approx_topk: bool,
-    /// Whether metric queries begin and end at multiples of their step, as they do while
-    /// `split_queries_by_interval` is not zero.
-    pub align_to_step: bool,
+    /// While it is not zero, metric queries begin and end at multiples of their step, and the
+    /// `interval` of a log query begins anew at multiples of this (`split_queries_by_interval`).
+    pub split_interval: Duration,
     /// Bytes that one query's buffers may hold.
     pub max_memory_bytes: u64,
 }
@@ -63,7 +63,7 @@ impl Default for Limits {
             volume_enabled: true,
             volume_max_series: 1000,
             approx_topk: false,
-            align_to_step: true,
+            split_interval: Duration::from_secs(3600),
             max_memory_bytes: 512 << 20,
         }
     }
@@ -129,7 +129,7 @@ impl Limits {
             volume_enabled: self.volume_enabled && other.volume_enabled,
             volume_max_series: smaller(self.volume_max_series, other.volume_max_series),
             approx_topk: self.approx_topk && other.approx_topk,
-            align_to_step: self.align_to_step || other.align_to_step,
+            split_interval: smaller(self.split_interval, other.split_interval),
             max_memory_bytes: smaller(self.max_memory_bytes, other.max_memory_bytes),
         }
     }

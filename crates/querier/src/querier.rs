@@ -310,7 +310,9 @@ impl Job {
             ));
         }
         let time = match (&expr, request.time) {
-            (Expr::Metric(_), QueryTime::Range { start, end, step_ns }) if limits.align_to_step => {
+            (Expr::Metric(_), QueryTime::Range { start, end, step_ns })
+                if !limits.split_interval.is_zero() =>
+            {
                 aligned(start.0, end.0, step_ns)
             }
             (_, time) => time,
@@ -336,6 +338,7 @@ impl Job {
             end,
             step_ns,
             interval_ns: self.request.interval_ns,
+            split_ns: nanos(self.limits.split_interval),
             direction: self.request.direction,
             limit: self.request.limit,
             categorize: self.request.categorize,

@@ -12,7 +12,7 @@ use system::wait;
 
 /// A path that `./test` names.
 #[allow(clippy::disallowed_methods, reason = "the test command says where the clients are")]
-fn installed(variable: &str) -> PathBuf {
+pub fn installed(variable: &str) -> PathBuf {
     match std::env::var(variable) {
         Ok(path) => PathBuf::from(path),
         Err(_) => panic!("{variable} is not set: run the tests with ./test"),

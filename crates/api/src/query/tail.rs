@@ -5,7 +5,7 @@ use model::answer::{ResultLabels, ResultStream};
 
 use super::json::{write_array, write_integer, write_string};
 use super::{
-    LabelEncoding, selector, write_encoding_flags, write_labels, write_legacy_stream, write_stream,
+    EncodingFlags, selector, write_encoding_flags, write_labels, write_legacy_stream, write_stream,
 };
 
 /// An entry that a slow client did not get.
@@ -21,11 +21,11 @@ pub struct DroppedEntry {
 pub fn write_frame(
     streams: &[ResultStream],
     dropped: &[DroppedEntry],
-    encoding: LabelEncoding,
+    flags: &EncodingFlags,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"{\"streams\":");
-    write_array(streams, out, |stream, out| write_stream(stream, encoding, out));
+    write_array(streams, out, |stream, out| write_stream(stream, flags.categorize(), out));
     if !dropped.is_empty() {
         out.extend_from_slice(b",\"dropped_entries\":");
         write_array(dropped, out, |entry, out| {
@@ -36,9 +36,9 @@ pub fn write_frame(
             out.push(b'}');
         });
     }
-    if encoding == LabelEncoding::Categorized {
+    if !flags.0.is_empty() {
         out.push(b',');
-        write_encoding_flags(out);
+        write_encoding_flags(flags, out);
     }
     out.push(b'}');
 }

@@ -7,6 +7,8 @@ use super::metadata::IndexStats;
 use super::tail::DroppedEntry;
 use super::*;
 
+const CATEGORIZE: &str = "categorize-labels";
+
 fn labels(pairs: &[(&str, &str)]) -> ResultLabels {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -37,11 +39,11 @@ fn sample(seconds: i64, value: f64) -> Sample {
 }
 
 /// The answer without its statistics.
-fn answer(value: Value, warnings: &[&str], encoding: LabelEncoding) -> String {
+fn answer(value: Value, warnings: &[&str], flags: &str) -> String {
     let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
     let answer = Answer { value, stats: QueryStats::default(), warnings };
     let mut out = Vec::new();
-    write_answer(&answer, &Timing::default(), encoding, &mut out);
+    write_answer(&answer, &Timing::default(), &EncodingFlags::parse(flags), &mut out);
     let text = String::from_utf8(out).unwrap();
     let mut stats = Vec::new();
     write_stats(&QueryStats::default(), &Timing::default(), &mut stats);
@@ -50,17 +52,17 @@ fn answer(value: Value, warnings: &[&str], encoding: LabelEncoding) -> String {
 
 #[test]
 fn streams_are_merged_or_categorised() {
-    let check = |warnings: &[&str], encoding, expected: &str| {
-        assert_eq!(answer(Value::Streams(vec![stream()]), warnings, encoding), expected);
+    let check = |warnings: &[&str], flags: &str, expected: &str| {
+        assert_eq!(answer(Value::Streams(vec![stream()]), warnings, flags), expected);
     };
     check(
         &[],
-        LabelEncoding::Merged,
+        "",
         r#"{"status":"success","data":{"resultType":"streams","result":[{"stream":{"app":"web"},"values":[["1755900000000000002","second"],["1755900000000000001","fir\"st"]]}],"stats":{}}}"#,
     );
     check(
         &["a", "b"],
-        LabelEncoding::Categorized,
+        CATEGORIZE,
         r#"{"status":"success","warnings":["a","b"],"data":{"resultType":"streams","encodingFlags":["categorize-labels"],"result":[{"stream":{"app":"web"},"values":[["1755900000000000002","second",{"structuredMetadata":{"trace_id":"4bf9"},"parsed":{"status":"200"}}],["1755900000000000001","fir\"st",{}]]}],"stats":{}}}"#,
     );
 }
@@ -68,7 +70,7 @@ fn streams_are_merged_or_categorised() {
 #[test]
 fn numbers_of_every_shape() {
     let check = |value, warnings: &[&str], expected: &str| {
-        assert_eq!(answer(value, warnings, LabelEncoding::Categorized), expected);
+        assert_eq!(answer(value, warnings, CATEGORIZE), expected);
     };
     check(
         Value::Vector(vec![VectorSample { labels: labels(&[("a", "")]), sample: sample(1, 12.5) }]),
@@ -132,11 +134,11 @@ fn legacy_answers_and_tails() {
     let dropped = [DroppedEntry { timestamp: Timestamp(1), labels: labels(&[("app", "web")]) }];
     let none: &[DroppedEntry] = &[];
     assert_eq!(
-        written(|out| tail::write_frame(&[], &dropped, LabelEncoding::Categorized, out)),
+        written(|out| tail::write_frame(&[], &dropped, &EncodingFlags::parse(CATEGORIZE), out)),
         r#"{"streams":[],"dropped_entries":[{"timestamp":"1","labels":{"app":"web"}}],"encodingFlags":["categorize-labels"]}"#
     );
     assert_eq!(
-        written(|out| tail::write_frame(&[], none, LabelEncoding::Merged, out)),
+        written(|out| tail::write_frame(&[], none, &EncodingFlags::default(), out)),
         r#"{"streams":[]}"#
     );
     assert_eq!(
@@ -199,6 +201,12 @@ fn detected_answers() {
 
 #[test]
 fn encoding_flags_are_a_list() {
-    assert_eq!(LabelEncoding::of_flags("x, categorize-labels"), LabelEncoding::Categorized);
-    assert_eq!(LabelEncoding::of_flags("categorize"), LabelEncoding::Merged);
+    let flags = EncodingFlags::parse("x, categorize-labels,x,");
+    assert!(flags.categorize());
+    assert_eq!(flags.0, ["x", CATEGORIZE]);
+    assert!(!EncodingFlags::parse("categorize").categorize());
+    assert_eq!(EncodingFlags::parse(""), EncodingFlags::default());
+    // A client sees every flag that it sent.
+    let named = answer(Value::Streams(Vec::new()), &[], "nosuch");
+    assert!(named.contains(r#""resultType":"streams","encodingFlags":["nosuch"],"result":[]"#));
 }

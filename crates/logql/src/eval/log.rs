@@ -102,6 +102,7 @@ struct LogQuery<'a> {
     direction: Direction,
     limit: usize,
     interval: i64,
+    split: i64,
     categorize: bool,
     threads: usize,
     /// Whether every row of the selection is part of the result.
@@ -123,6 +124,7 @@ impl<'a> LogQuery<'a> {
             direction: params.direction,
             limit: params.limit as usize,
             interval: params.interval_ns.max(0),
+            split: params.split_ns.max(0),
             categorize: params.categorize,
             threads: params.threads.max(1),
             takes_all: stages.is_empty(),
@@ -163,6 +165,13 @@ impl<'a> LogQuery<'a> {
     /// Whether a piece can hold an entry of the answer.
     fn may_matter(&self, piece: &Piece) -> bool {
         self.is_within_bound(self.nearest(piece))
+    }
+
+    /// Whether an entry is far enough from the last one kept. Where Loki splits queries, it forgets
+    /// the last one.
+    fn is_far(&self, last: i64, at: i64) -> bool {
+        let part = |at: i64| at.checked_div_euclid(self.split).unwrap_or(0);
+        at.abs_diff(last) >= self.interval.unsigned_abs() || part(at) != part(last)
     }
 
     /// The time of the first row of a piece, in the direction of the query.
@@ -250,8 +259,7 @@ impl Thinned {
         };
         let count = waiting.partition_point(is_final);
         for entry in waiting.drain(..count) {
-            let is_far =
-                self.last.is_none_or(|last| entry.at.abs_diff(last) >= query.interval as u64);
+            let is_far = self.last.is_none_or(|last| query.is_far(last, entry.at));
             if is_far && self.entries.len() < query.limit {
                 self.last = Some(entry.at);
                 self.entries.push(entry);

@@ -33,8 +33,15 @@ pub fn evaluate(
     check(expr, &steps, limits)?;
     let surroundings = Surroundings { source, steps, meter, threads: params.threads };
     let stats = QueryStats::default();
-    let mut evaluation =
-        Evaluation { surroundings, stats, repeated: repeated(expr), leaves: Vec::new() };
+    let limit = limits.max_query_series;
+    let mut evaluation = Evaluation {
+        surroundings,
+        stats,
+        repeated: repeated(expr),
+        leaves: Vec::new(),
+        max_series: limit,
+        split_ns: params.split_ns,
+    };
     let value = match evaluation.operand(expr)? {
         Operand::Number(value) if steps.is_instant() => {
             Value::Scalar(Sample { timestamp: steps.time(0), value })
@@ -48,7 +55,6 @@ pub fn evaluate(
         Value::Matrix(series) => (series.len(), series.iter().map(|s| s.samples.len()).sum()),
         _ => (0, 1),
     };
-    let limit = limits.max_query_series;
     if limit != 0 && series > limit as usize {
         return Err(QueryError::SeriesLimit { limit });
     }
@@ -83,6 +89,8 @@ struct Evaluation<'a> {
     repeated: Vec<&'a RangeAggregation>,
     /// Those of them that are evaluated already.
     leaves: Vec<(&'a RangeAggregation, Reduction, Frame)>,
+    max_series: u32,
+    split_ns: i64,
 }
 
 impl<'a> Evaluation<'a> {
@@ -109,11 +117,28 @@ impl<'a> Evaluation<'a> {
                 label_replace(replace, inner)?
             }
             MetricExpr::Binary(operation) => {
-                let right = self.operand(&operation.right)?;
-                let left = self.operand(&operation.left)?;
+                let right = self.side(&operation.right)?;
+                let left = self.side(&operation.left)?;
                 return combine(operation, left, right, self.surroundings.steps.count());
             }
         }))
+    }
+
+    /// One side of a binary operator, which may have as many series as a whole query: in Loki it is
+    /// one, unless it is an instant query that is split by time.
+    fn side(&mut self, expr: &'a MetricExpr) -> Result<Operand, QueryError> {
+        let side = self.operand(expr)?;
+        let is_whole = !matches!(expr, MetricExpr::Binary(_))
+            && !(self.surroundings.steps.is_instant() && is_split(expr, self.split_ns));
+        let limit = self.max_series;
+        match &side {
+            Operand::Frame(frame)
+                if is_whole && limit != 0 && frame.series.len() > limit as usize =>
+            {
+                Err(QueryError::SeriesLimit { limit })
+            }
+            _ => Ok(side),
+        }
     }
 
     /// An operand as series; a bare number becomes one series without labels.
@@ -142,6 +167,26 @@ impl<'a> Evaluation<'a> {
         }
         Ok(frame)
     }
+}
+
+/// Whether Loki cuts an instant query into parts of `split_ns`.
+fn is_split(expr: &MetricExpr, split_ns: i64) -> bool {
+    let mut splits = false;
+    expr.visit(&mut |inner| {
+        let MetricExpr::Range(leaf) = inner else { return };
+        let adds_up = matches!(
+            leaf.op,
+            RangeOp::Count
+                | RangeOp::Rate
+                | RangeOp::Bytes
+                | RangeOp::BytesRate
+                | RangeOp::Sum
+                | RangeOp::Min
+                | RangeOp::Max
+        );
+        splits |= adds_up && split_ns > 0 && leaf.range.range_ns > split_ns;
+    });
+    splits
 }
 
 /// The range aggregations that stand in an expression more than once.

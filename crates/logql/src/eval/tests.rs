@@ -64,6 +64,7 @@ fn range_params(step: i64, threads: usize) -> Params {
         end: Timestamp(130 * SECOND),
         step_ns: step * SECOND,
         interval_ns: 0,
+        split_ns: 0,
         direction: Direction::Forward,
         limit: 5000,
         categorize: false,

@@ -288,7 +288,7 @@ mod tests {
         ) {
             let params = Params {
                 start: Timestamp(0), end: Timestamp((count - 1) * step), step_ns: step,
-                interval_ns: 0, direction: Direction::Forward, limit: 0, categorize: false,
+                interval_ns: 0, split_ns: 0, direction: Direction::Forward, limit: 0, categorize: false,
                 threads: 1,
             };
             let windows = Windows::new(&Steps::new(&params).unwrap(), range, 0);

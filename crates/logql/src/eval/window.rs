@@ -275,6 +275,7 @@ mod tests {
             end: Timestamp(end),
             step_ns: step,
             interval_ns: 0,
+            split_ns: 0,
             direction: Direction::Backward,
             limit: 100,
             categorize: false,

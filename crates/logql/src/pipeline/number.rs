@@ -9,7 +9,7 @@ use model::units::{parse_go_duration, parse_query_bytes};
 /// # Errors
 ///
 /// Go's text, such as `strconv.ParseFloat: parsing "x": invalid syntax`.
-pub(crate) fn parse_float(text: &str) -> Result<f64, String> {
+pub fn parse_float(text: &str) -> Result<f64, String> {
     let error = |what: &str| {
         let mut message = String::from("strconv.ParseFloat: parsing ");
         quote_into(text, &mut message);

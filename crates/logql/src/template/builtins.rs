@@ -236,6 +236,7 @@ pub(super) fn slice<'a>(call: &Call<'_, 'a>) -> Outcome<'a> {
 pub(super) fn call<'a>(call: &Call<'_, 'a>) -> Outcome<'a> {
     match &call.args[0] {
         Value::Missing | Value::Nil => Err("call of nil".into()),
+        // The executor knows what to call the value.
         other => Err(format!("non-function of type {}", other.type_name())),
     }
 }

@@ -417,6 +417,7 @@ impl<'a> Exec<'a, '_> {
         if matches!(name, "and" | "or") {
             return self.logic(dot, function, (args, last));
         }
+        let callee = (name == "call").then(|| callee(args, last.as_ref()));
         let values = self.arguments(dot, name, (function.params, function.rest), (args, last))?;
         let call = FunctionCall {
             args: &values,
@@ -428,6 +429,12 @@ impl<'a> Exec<'a, '_> {
                 Some(command) => self.at(command.at, command),
                 None => self.place = place,
             }
+            let fault = match callee {
+                Some(callee) => {
+                    fault.replacen("non-function", &format!("non-function {callee}"), 1)
+                }
+                None => fault,
+            };
             self.fail(format!("error calling {name}: {fault}"))
         })
     }
@@ -544,5 +551,15 @@ impl<'a> Exec<'a, '_> {
                 value.type_name()
             )),
         }
+    }
+}
+
+/// What a fault names that `call` was to call: the argument as written, or the value piped to it.
+fn callee(args: &[Arg], last: Option<&Value<'_>>) -> String {
+    match (args.first(), last) {
+        (Some(arg), _) => arg.to_string(),
+        (None, Some(Value::Text(text))) => String::from_utf8_lossy(text).into_owned(),
+        (None, Some(other)) => format!("<{} Value>", other.type_name()),
+        (None, None) => String::new(),
     }
 }

@@ -215,6 +215,11 @@ pub(super) fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name == name)
 }
 
+/// The names of the functions that templates know, by family.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|function| function.name)
+}
+
 /// Whether a function of this name exists.
 pub(super) fn is_known(name: &str) -> bool {
     find(name).is_some()

@@ -46,7 +46,7 @@ pub struct DetectedFieldsRequest {
 pub struct DetectedField {
     /// The label the field would become.
     pub label: String,
-    /// What its values are.
+    /// What the value in the last of the lines looks like.
     pub kind: FieldKind,
     /// How many distinct values it has in the lines looked at.
     pub cardinality: u64,
@@ -56,7 +56,7 @@ pub struct DetectedField {
     pub json_path: Vec<String>,
 }
 
-/// What values look like; the first that fits, in this order.
+/// What a value looks like; the first that fits, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
     /// A whole number.
@@ -95,9 +95,7 @@ impl FieldKind {
         if value.parse::<i64>().is_ok() {
             return Self::Int;
         }
-        // A number too large for a float is none, but infinity by name is.
-        let named = value.bytes().any(|byte| byte == b'n' || byte == b'N');
-        if value.parse::<f64>().is_ok_and(|number| number.is_finite() || named) {
+        if logql::pipeline::parse_float(value).is_ok() {
             return Self::Float;
         }
         if BOOLEANS.contains(&value) {
@@ -187,6 +185,7 @@ impl Querier {
             end: request.end,
             step_ns: 0,
             interval_ns: 0,
+            split_ns: 0,
             direction: Direction::Backward,
             limit: request.line_limit,
             categorize: true,
@@ -314,7 +313,7 @@ struct Fields {
 }
 
 struct Field {
-    kind: FieldKind,
+    last: String,
     values: HashSet<String>,
     parsers: Vec<&'static str>,
     json_path: Vec<String>,
@@ -350,7 +349,7 @@ impl Fields {
                 return None;
             }
             let field = Field {
-                kind: FieldKind::of(value),
+                last: String::new(),
                 values: HashSet::new(),
                 parsers: Vec::new(),
                 json_path: Vec::new(),
@@ -358,6 +357,7 @@ impl Fields {
             self.found.insert(name.to_owned(), field);
         }
         let field = self.found.get_mut(name)?;
+        value.clone_into(&mut field.last);
         if !field.values.contains(value) {
             field.values.insert(value.to_owned());
         }
@@ -369,7 +369,7 @@ impl Fields {
             .into_iter()
             .map(|(label, field)| DetectedField {
                 label,
-                kind: field.kind,
+                kind: FieldKind::of(&field.last),
                 cardinality: field.values.len() as u64,
                 parsers: field.parsers.into_iter().map(str::to_owned).collect(),
                 json_path: field.json_path,
@@ -388,7 +388,10 @@ mod tests {
             values.iter().for_each(|value| assert_eq!(FieldKind::of(value), kind, "{value}"));
         };
         check(FieldKind::Int, &["0", "-7", "+7", "9223372036854775807"]);
-        check(FieldKind::Float, &["0.5", "1e3", "9223372036854775808", "NaN", "-Inf"]);
+        check(
+            FieldKind::Float,
+            &["0.5", "1e3", "9223372036854775808", "NaN", "-Inf", "1_000", "0x1p-2"],
+        );
         check(FieldKind::Boolean, &["true", "False", "t"]);
         check(FieldKind::Duration, &["1.5s", "1h2m", "0ms"]);
         check(FieldKind::Bytes, &["5KB", "29KiB", "7 mb"]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::params::{self, ParamError};
-use api::query::{LabelEncoding, Timing, metadata, write_answer};
+use api::query::{EncodingFlags, Timing, metadata, write_answer};
 use model::answer::{Answer, QueryStats, Value};
 use model::{TimeRange, Timestamp};
 use querier::Querier;
@@ -98,7 +98,7 @@ async fn answer_volume(call: &Call, form: &Form, scope: Scope, step_ns: Option<i
 
 fn write_value(value: Value, body: &mut Vec<u8>) {
     let answer = Answer { value, stats: QueryStats::default(), warnings: Vec::new() };
-    write_answer(&answer, &Timing::default(), LabelEncoding::Merged, body);
+    write_answer(&answer, &Timing::default(), &EncodingFlags::default(), body);
 }
 
 /// The querier, and a selector with a time.

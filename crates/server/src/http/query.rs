@@ -8,7 +8,7 @@ mod tags;
 use std::sync::Arc;
 
 use api::params::{InstantParams, ParamError, RangeParams};
-use api::query::{LabelEncoding, Timing, json, write_answer, write_legacy_streams, write_stats};
+use api::query::{EncodingFlags, Timing, json, write_answer, write_legacy_streams, write_stats};
 use http::StatusCode;
 use logql::eval::CancelReason;
 use model::answer::{Sample, Value};
@@ -38,23 +38,23 @@ pub async fn instant(mut call: Call) -> Outcome {
     let timed = ask(&call, request).await?;
     match timed.answer.value {
         Value::Scalar(sample) => Ok(write_scalar(&timed, sample)),
-        _ => Ok(write(&timed, LabelEncoding::Merged)),
+        _ => Ok(write(&timed, &EncodingFlags::default())),
     }
 }
 
 /// `GET` and `POST /loki/api/v1/query_range`
 pub async fn range(mut call: Call) -> Outcome {
     let form = call.form().await?;
-    let encoding = encoding(&call);
-    let request = range_request(&call, &form, encoding)?;
+    let flags = encoding(&call);
+    let request = range_request(&call, &form, &flags)?;
     let timed = ask(&call, request).await?;
-    Ok(write(&timed, encoding))
+    Ok(write(&timed, &flags))
 }
 
 /// `GET` and `POST /api/prom/query`: a log query over a range, in the older shape.
 pub async fn legacy(mut call: Call) -> Outcome {
     let form = call.form().await?;
-    let mut request = range_request(&call, &form, LabelEncoding::Merged)?;
+    let mut request = range_request(&call, &form, &EncodingFlags::default())?;
     add_regexp(&form, &mut request.text);
     let only_streams = "legacy endpoints only support streams result type";
     if logql::parse(&request.text).is_ok_and(|query| query.log_expr().is_none()) {
@@ -70,8 +70,8 @@ pub async fn legacy(mut call: Call) -> Outcome {
 }
 
 /// How the client wants labels, by its header.
-pub(super) fn encoding(call: &Call) -> LabelEncoding {
-    LabelEncoding::of_flags(call.header("x-loki-response-encoding-flags"))
+pub(super) fn encoding(call: &Call) -> EncodingFlags {
+    EncodingFlags::parse(call.header("x-loki-response-encoding-flags"))
 }
 
 /// Adds the legacy parameter `regexp` to a query as its last line filter.
@@ -86,7 +86,7 @@ pub(super) fn add_regexp(form: &Form, query: &mut String) {
 fn range_request(
     call: &Call,
     form: &Form,
-    encoding: LabelEncoding,
+    flags: &EncodingFlags,
 ) -> Result<QueryRequest, HttpError> {
     let params = RangeParams::parse(|name| form.get(name), call.app.clock.now());
     let params = params.map_err(refused_param)?;
@@ -97,7 +97,7 @@ fn range_request(
         direction,
         limit,
         interval_ns,
-        categorize: encoding == LabelEncoding::Categorized,
+        categorize: flags.categorize(),
         tags: tags::of(call),
     })
 }
@@ -107,12 +107,12 @@ async fn ask(call: &Call, request: QueryRequest) -> Result<Timed, HttpError> {
     Arc::clone(&querier).query_timed(&call.tenants, request).await.map_err(failed)
 }
 
-fn write(timed: &Timed, encoding: LabelEncoding) -> Response {
+fn write(timed: &Timed, flags: &EncodingFlags) -> Response {
     // A megabyte of answer takes about a millisecond to write.
     let bytes = usize::try_from(timed.answer.stats.entries_returned).unwrap_or(0) * 256;
     let body = blocking::inline(bytes, || {
         let mut body = Vec::with_capacity(bytes.clamp(4096, 16 << 20));
-        write_answer(&timed.answer, &timing(timed), encoding, &mut body);
+        write_answer(&timed.answer, &timing(timed), flags, &mut body);
         body
     });
     response::json(body)

@@ -12,7 +12,7 @@ mod upgrade;
 use std::sync::Arc;
 
 use api::params;
-use api::query::LabelEncoding;
+use api::query::EncodingFlags;
 use logql::Expr;
 use logql::pipeline::{Hints, Pipeline};
 use model::{Matcher, TenantId, Timestamp};
@@ -27,9 +27,9 @@ use session::Session;
 pub use slots::Tails;
 
 /// How a frame is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Shape {
-    Current(LabelEncoding),
+    Current(EncodingFlags),
     Legacy,
 }
 

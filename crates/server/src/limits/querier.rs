@@ -23,7 +23,7 @@ pub fn querier(limits: &TenantLimits, query_memory: u64) -> Limits {
         volume_enabled: limits.volume_enabled,
         volume_max_series: limits.volume_max_series,
         approx_topk: limits.shard_aggregations.iter().any(|name| name == "approx_topk"),
-        align_to_step: !limits.split_queries_by_interval.is_zero(),
+        split_interval: limits.split_queries_by_interval,
         max_memory_bytes: query_memory,
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use api::query::LabelEncoding;
 use api::query::tail::{DroppedEntry, write_frame, write_legacy_frame};
 use ingester::{Dropped, TailEntries, TailEntry};
 use logql::pipeline::{Metadata, Pipeline, RowView, Scratch};
@@ -40,7 +39,7 @@ impl Live {
 
     /// Whether labels are to be told apart by where they come from.
     pub(super) fn categorizes(&self) -> bool {
-        self.shape == Shape::Current(LabelEncoding::Categorized)
+        matches!(&self.shape, Shape::Current(flags) if flags.categorize())
     }
 
     /// Frames of entries that were there before the tail, oldest first.
@@ -116,8 +115,8 @@ impl Live {
 
     fn frame(&self, streams: &[ResultStream], dropped: &[DroppedEntry]) -> String {
         let mut bytes = Vec::new();
-        match self.shape {
-            Shape::Current(encoding) => write_frame(streams, dropped, encoding, &mut bytes),
+        match &self.shape {
+            Shape::Current(flags) => write_frame(streams, dropped, flags, &mut bytes),
             Shape::Legacy => write_legacy_frame(streams, dropped, &mut bytes),
         }
         // The writers replace what is not UTF-8.

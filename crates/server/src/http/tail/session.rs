@@ -87,7 +87,7 @@ impl Session {
         };
         // Before the history, so that no entry falls between the two.
         let receiver = self.ingester.subscribe(tenant, matchers);
-        let mut live = Live::new(pipeline, self.request.shape);
+        let mut live = Live::new(pipeline, self.request.shape.clone());
         let history = match self.history(live.categorizes()).await {
             Ok(streams) => streams,
             Err(text) => return Ok(Farewell::error(text)),
