@@ -1,5 +1,6 @@
 //! System tests: the real program, spoken to over HTTP, grouped by promise.
 
+mod compaction;
 mod durability;
 mod logql;
 mod push;

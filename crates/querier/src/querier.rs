@@ -20,6 +20,7 @@ use crate::metrics::{Metrics, Operation};
 use crate::pool::{Pool, Ran};
 use crate::recent::Recent;
 use crate::request::{QueryRequest, QueryTime};
+use crate::source::hidden::CompiledRemovals;
 use crate::source::label_pool::LabelPool;
 use crate::source::tenant::TenantSource;
 use crate::source::tenants::{TENANT_LABEL, TenantsSource};
@@ -51,6 +52,7 @@ pub struct Querier {
     metrics: Metrics,
     pool: Pool,
     labels: Arc<LabelPool>,
+    removals: CompiledRemovals,
 }
 
 /// An answer, and how long it took.
@@ -75,8 +77,8 @@ impl Querier {
             Arc::clone(&clock),
             metrics.clone(),
         );
-        let labels = Arc::default();
-        Arc::new(Self { config, store, recent, limits, clock, metrics, pool, labels })
+        let (labels, removals) = (Arc::default(), CompiledRemovals::default());
+        Arc::new(Self { config, store, recent, limits, clock, metrics, pool, labels, removals })
     }
 
     /// Evaluates a query.
@@ -214,9 +216,12 @@ impl Querier {
 
     fn rows(&self, tenants: &[TenantId]) -> Rows {
         let source = |tenant: &TenantId| {
+            let own = self.limits.limits_for(tenant);
+            let hidden = self.removals.hidden(&self.store, tenant, &own, self.clock.now());
             let (store, recent) = (Arc::clone(&self.store), Arc::clone(&self.recent));
             let (unreadable, labels) = (self.config.unreadable, Arc::clone(&self.labels));
-            Arc::new(TenantSource::new(tenant.clone(), store, recent, unreadable, labels))
+            let source = TenantSource::new(tenant.clone(), store, recent, unreadable, labels);
+            Arc::new(source.hiding(hidden))
         };
         Rows { tenants: tenants.iter().map(source).collect() }
     }
