@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod brute_force;
+mod compaction;
 mod durability;
 mod grammar;
 mod logql;

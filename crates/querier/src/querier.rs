@@ -21,6 +21,7 @@ use crate::pool::{Pool, Ran};
 use crate::recent::Recent;
 use crate::request::{QueryRequest, QueryTime};
 use crate::source::common_times::KnownPairs;
+use crate::source::hidden::CompiledRemovals;
 use crate::source::label_pool::LabelPool;
 use crate::source::tenant::{Shared, TenantSource};
 use crate::source::tenants::{TENANT_LABEL, TenantsSource};
@@ -53,6 +54,7 @@ pub struct Querier {
     pool: Pool,
     labels: Arc<LabelPool>,
     pairs: Arc<KnownPairs>,
+    removals: CompiledRemovals,
 }
 
 /// An answer, and how long it took.
@@ -77,8 +79,19 @@ impl Querier {
             Arc::clone(&clock),
             metrics.clone(),
         );
-        let (labels, pairs) = (Arc::default(), Arc::default());
-        Arc::new(Self { config, store, recent, limits, clock, metrics, pool, labels, pairs })
+        let (labels, pairs, removals) = (Arc::default(), Arc::default(), Default::default());
+        Arc::new(Self {
+            config,
+            store,
+            recent,
+            limits,
+            clock,
+            metrics,
+            pool,
+            labels,
+            pairs,
+            removals,
+        })
     }
 
     /// Evaluates a query.
@@ -224,8 +237,11 @@ impl Querier {
             threads: self.config.threads_per_query,
             metrics: self.metrics.clone(),
         };
-        let source =
-            |tenant: &TenantId| Arc::new(TenantSource::new(tenant.clone(), shared.clone()));
+        let source = |tenant: &TenantId| {
+            let own = self.limits.limits_for(tenant);
+            let hidden = self.removals.hidden(&self.store, tenant, &own, self.clock.now());
+            Arc::new(TenantSource::new(tenant.clone(), shared.clone()).hiding(hidden))
+        };
         Rows { tenants: tenants.iter().map(source).collect() }
     }
 

@@ -13,11 +13,13 @@ use runtime::limits::LimitsFor;
 use crate::config::limits::TenantLimits;
 use crate::config::overrides::Overrides;
 
+mod compactor;
 mod distributor;
 mod ingester;
 mod otlp;
 mod querier;
 
+pub use compactor::{compactor, retention};
 pub use distributor::distributor;
 pub use ingester::ingester;
 pub use otlp::otlp;

@@ -13,6 +13,7 @@ use crate::bucket::{Bucket, Created};
 use crate::catalog::{Catalog, CatalogKeeper, Refreshed, StoredSegment};
 use crate::cells::CellsCache;
 use crate::config::Config;
+use crate::deletes::{DeleteKeeper, DeleteRequest, DeleteState, Deletes};
 use crate::error::Error;
 use crate::footers::{FooterCache, SegmentFooter};
 use crate::metrics::Metrics;
@@ -32,6 +33,7 @@ pub struct Dependencies {
 pub struct Store {
     bucket: Bucket,
     catalog: CatalogKeeper,
+    deletes: DeleteKeeper,
     footers: FooterCache,
     cells: CellsCache,
     clock: Arc<dyn Clock>,
@@ -51,6 +53,7 @@ impl Store {
         let store = Self {
             bucket: Bucket::open(&config, Arc::clone(&clock), metrics.clone())?,
             catalog: CatalogKeeper::default(),
+            deletes: DeleteKeeper::default(),
             footers: FooterCache::new(config.footer_cache_bytes, metrics.clone()),
             cells: CellsCache::new(metrics.clone()),
             clock,
@@ -60,7 +63,8 @@ impl Store {
         Ok(Arc::new(store))
     }
 
-    /// Stores a segment. When it returns, the segment is durable and part of the catalog.
+    /// Stores a segment. When it returns, the segment is durable and part of the catalog, and the
+    /// segments that it names as its parents are superseded.
     ///
     /// Uploading the same segment again changes nothing and succeeds.
     ///
@@ -78,8 +82,9 @@ impl Store {
             }
             Created::New | Created::Existed { .. } => {}
         }
-        self.footers.insert(name.clone(), Arc::new(SegmentFooter::new(footer)));
-        self.catalog.add(StoredSegment { name: name.clone(), bytes: expected });
+        let footer = Arc::new(SegmentFooter::new(footer));
+        self.footers.insert(name.clone(), Arc::clone(&footer));
+        self.catalog.add(StoredSegment { name: name.clone(), bytes: expected }, footer.parents());
         self.measure_catalog();
         Ok(name)
     }
@@ -232,9 +237,21 @@ impl Store {
     ///
     /// What the storage says; the catalog stays as it was, try again later.
     pub async fn refresh(&self) -> Result<Refreshed, Error> {
+        let deletes = self.deletes.read(&self.bucket).await?;
         let listing = self.catalog.begin();
         let objects = self.bucket.list(SEGMENTS).await?;
+        let unexplained = self.catalog.unexplained(&objects);
+        let footers = join_all(unexplained.iter().map(|segment| self.footer(segment))).await;
+        for (segment, footer) in unexplained.iter().zip(footers) {
+            // One that cannot be read hides nothing; whoever queries it is told why.
+            if let Ok(footer) = footer {
+                self.catalog.learn(&segment.name, footer.parents());
+            }
+        }
         let refreshed = self.catalog.finish(listing, objects);
+        // Later than the segments: a request that is not in force any more must not be gone
+        // before the segments are that still held its rows.
+        deletes.publish();
         self.metrics.catalog_refreshes.inc();
         self.metrics.catalog_ignored.set(refreshed.ignored as i64);
         self.metrics.last_refresh_seconds.set(self.clock.now().as_millis() as f64 / 1e3);
@@ -255,6 +272,56 @@ impl Store {
         self.cells.remove(name);
         self.measure_catalog();
         self.bucket.delete(&name.to_string()).await
+    }
+
+    /// The delete requests that exist now, as far as this process knows.
+    ///
+    /// Look at them before the heads and the catalog: what a request that is not in force any
+    /// more hid is then gone from both.
+    #[must_use]
+    pub fn deletes(&self) -> Arc<Deletes> {
+        self.deletes.current()
+    }
+
+    /// Stores a delete request. When it returns, the request is durable and in force. Answers
+    /// [`Created::Existed`] when another one has its id.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; try again later.
+    pub async fn create_delete(&self, request: DeleteRequest) -> Result<Created, Error> {
+        self.deletes.create(&self.bucket, request).await
+    }
+
+    /// Notes how far a delete request has come; one that was removed stays removed.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; try again later.
+    pub async fn mark_delete(
+        &self,
+        request: &DeleteRequest,
+        state: DeleteState,
+    ) -> Result<(), Error> {
+        self.deletes.mark(&self.bucket, request, state).await
+    }
+
+    /// Removes a delete request; what it hid and still exists is seen again.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; the request may still exist.
+    pub async fn remove_delete(&self, request: &DeleteRequest) -> Result<(), Error> {
+        self.deletes.remove(&self.bucket, request).await
+    }
+
+    /// Removes what interrupted removals of delete requests left behind, as last listed.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; try again later.
+    pub async fn sweep_deletes(&self) -> Result<(), Error> {
+        self.deletes.sweep(&self.bucket).await
     }
 
     /// The objects beside the segments.

@@ -56,6 +56,14 @@ impl PlannedSegment {
         Some(Self { stored, footer, origin, ordinals, pool, cells: OnceLock::new() })
     }
 
+    /// Keeps some of the selected streams; `false` when none is left.
+    pub(crate) fn retain_streams(&mut self, mut keeps: impl FnMut(u32) -> bool) -> bool {
+        if !self.ordinals.iter().all(|ordinal| keeps(*ordinal)) {
+            self.ordinals = self.ordinals.iter().copied().filter(|at| keeps(*at)).collect();
+        }
+        !self.ordinals.is_empty()
+    }
+
     /// The selected streams as ordinals of the segment, ascending.
     pub(crate) fn ordinals(&self) -> &[u32] {
         &self.ordinals

@@ -17,6 +17,7 @@ use crate::config::Unreadable;
 use crate::metrics::Metrics;
 use crate::recent::{Recent, RecentSource};
 use crate::source::common_times::{KnownPairs, Member};
+use crate::source::hidden::Hidden;
 use crate::source::label_pool::LabelPool;
 use crate::source::origins::{Origin, Origins};
 use crate::source::planned::PlannedSegment;
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
 pub(crate) struct TenantSource {
     tenant: TenantId,
     shared: Shared,
+    hidden: Hidden,
     views: Mutex<Vec<Arc<View>>>,
     plans: RwLock<Plans>,
     warnings: Mutex<BTreeSet<String>>,
@@ -103,11 +105,17 @@ impl TenantSource {
         Self {
             tenant,
             shared,
+            hidden: Hidden::default(),
             views: Mutex::default(),
             plans: RwLock::default(),
             warnings: Mutex::default(),
             pruned: Mutex::default(),
         }
+    }
+
+    /// The same rows without those that must not be seen.
+    pub(crate) fn hiding(self, hidden: Hidden) -> Self {
+        Self { hidden, ..self }
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
@@ -143,7 +151,10 @@ impl TenantSource {
         let view = self.view(&selection.matchers, selection.range);
         let (heads, replaced) = view.heads_left(selection)?;
         let mut stored = view.catalog.select(&self.tenant, selection.range);
-        stored.retain(|segment| !replaced.contains(&segment.name));
+        let hidden_before = self.hidden.before();
+        stored.retain(|segment| {
+            !replaced.contains(&segment.name) && segment.name.last() >= hidden_before
+        });
         let footers = self.shared.store.footers_blocking(&stored);
         let mut readable = Vec::with_capacity(stored.len());
         for (segment, footer) in stored.drain(..).zip(footers) {
@@ -158,7 +169,11 @@ impl TenantSource {
             .into_iter()
             .zip(first_origin..)
             .filter_map(|((stored, footer), origin)| {
-                PlannedSegment::new(stored, footer, origin, selection, &self.shared.pool)
+                let streams = Arc::clone(&footer);
+                let keeps = |at| !self.hidden.hides_stream(streams.streams(), at);
+                let mut planned =
+                    PlannedSegment::new(stored, footer, origin, selection, &self.shared.pool)?;
+                planned.retain_streams(keeps).then_some(planned)
             })
             .collect();
         Ok(Plan { view, heads, segments })
@@ -210,6 +225,9 @@ impl TenantSource {
         for footer in self.footers(&view, range)? {
             let streams = footer.streams();
             for ordinal in streams.select_in(matchers, range) {
+                if self.hidden.hides_stream(streams, ordinal) {
+                    continue;
+                }
                 if seen.insert(footer.keys()[ordinal as usize]) {
                     visit(&mut streams.pairs(ordinal));
                 }
@@ -312,7 +330,11 @@ impl Source for TenantSource {
         let mut pruned = Pruned::default();
         let mut pieces = Vec::new();
         let mut plans = self.plans.write();
+        let hidden_before = self.hidden.before();
         for (piece, origin) in plan.heads {
+            if piece.last < hidden_before {
+                continue;
+            }
             let id = HEAD | plans.heads.len() as u64;
             let rank = HEAD_RANK.saturating_add(piece.rank);
             pieces.push(Piece { id, origin, rank, ..piece.clone() });
@@ -348,36 +370,18 @@ impl Source for TenantSource {
     }
 
     fn load(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
-        if piece.id & HEAD != 0 {
-            let Some(head) = self.head(piece) else { return Ok(Batch::default()) };
-            let mut batch = self.load_head(&head.view, &head.piece, want)?;
-            let Batch { runs, timestamps, .. } = &mut batch;
-            for run in runs {
-                let times = timestamps.get(run.rows.clone()).unwrap_or_default();
-                if let (Some(first), Some(last)) = (times.first(), times.last()) {
-                    head.widen(run, Timestamp(*first), Timestamp(*last));
-                }
-            }
-            return Ok(batch);
+        let mut batch = self.load_all(piece, want)?;
+        if let Some(more) = self.hidden.wants_more(piece, &batch, want) {
+            batch = self.load_all(piece, &more)?;
         }
-        let Some((segment, origins)) = self.segment(piece) else { return Ok(Batch::default()) };
-        let loaded = segment.load(&self.shared.store, block_of(piece), want, &origins);
-        loaded.or_else(|error| self.missed(&error).map(|()| Batch::default()))
+        self.hidden.hide(piece, &mut batch);
+        Ok(batch)
     }
 
     fn cells(&self, piece: &Piece) -> Result<Option<Cells>, SourceError> {
-        if piece.id & HEAD != 0 {
-            let Some(head) = self.head(piece) else { return Ok(None) };
-            let Some(mut cells) = head.view.heads.cells(&head.piece)? else { return Ok(None) };
-            for run in &mut cells.runs {
-                head.widen(run, piece.first, piece.last);
-            }
-            return Ok(Some(cells));
-        }
-        let Some((segment, origins)) = self.segment(piece) else { return Ok(None) };
-        let cells = segment.cells(&self.shared.store, block_of(piece), &origins);
-        // Whoever cannot read the counts reads the rows, and notes what of them is missing.
-        cells.or_else(|error| self.missed(&error).map(|()| None))
+        let cells = self.all_cells(piece)?;
+        // Counts cannot tell which of their rows are hidden.
+        Ok(cells.filter(|cells| !self.hidden.touches_runs(piece, &cells.runs)))
     }
 
     fn streams(
@@ -395,6 +399,9 @@ impl Source for TenantSource {
         for footer in self.footers(&view, range)? {
             let streams = footer.streams();
             for ordinal in streams.select_in(matchers, range) {
+                if self.hidden.hides_stream(streams, ordinal) {
+                    continue;
+                }
                 let key = footer.keys()[ordinal as usize];
                 let found =
                     merged.find(key, || self.shared.pool.labels(key, || streams.labels(ordinal)));
@@ -411,6 +418,41 @@ impl Source for TenantSource {
 }
 
 impl TenantSource {
+    /// Loads a piece with rows that must not be seen.
+    fn load_all(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
+        if piece.id & HEAD != 0 {
+            let Some(head) = self.head(piece) else { return Ok(Batch::default()) };
+            let mut batch = self.load_head(&head.view, &head.piece, want)?;
+            let Batch { runs, timestamps, .. } = &mut batch;
+            for run in runs {
+                let times = timestamps.get(run.rows.clone()).unwrap_or_default();
+                if let (Some(first), Some(last)) = (times.first(), times.last()) {
+                    head.widen(run, Timestamp(*first), Timestamp(*last));
+                }
+            }
+            return Ok(batch);
+        }
+        let Some((segment, origins)) = self.segment(piece) else { return Ok(Batch::default()) };
+        let loaded = segment.load(&self.shared.store, block_of(piece), want, &origins);
+        loaded.or_else(|error| self.missed(&error).map(|()| Batch::default()))
+    }
+
+    /// Counts of a piece, with rows that must not be seen.
+    fn all_cells(&self, piece: &Piece) -> Result<Option<Cells>, SourceError> {
+        if piece.id & HEAD != 0 {
+            let Some(head) = self.head(piece) else { return Ok(None) };
+            let Some(mut cells) = head.view.heads.cells(&head.piece)? else { return Ok(None) };
+            for run in &mut cells.runs {
+                head.widen(run, piece.first, piece.last);
+            }
+            return Ok(Some(cells));
+        }
+        let Some((segment, origins)) = self.segment(piece) else { return Ok(None) };
+        let cells = segment.cells(&self.shared.store, block_of(piece), &origins);
+        // Whoever cannot read the counts reads the rows, and notes what of them is missing.
+        cells.or_else(|error| self.missed(&error).map(|()| None))
+    }
+
     fn head(&self, piece: &Piece) -> Option<HeadPiece> {
         self.plans.read().heads.get((piece.id & !HEAD) as usize).cloned()
     }
