@@ -318,7 +318,7 @@ impl<'a> Columns<'a> {
             WantLines::Lengths | WantLines::Text => segment::decode_lengths(block, &bytes[1])?,
         };
         let lines = match self.lines {
-            WantLines::Text => segment::decode_lines(block, &lengths, &bytes[2])?,
+            WantLines::Text => segment::decode_lines(block, &timestamps, &lengths, &bytes[2])?,
             WantLines::None | WantLines::Lengths => Lines::default(),
         };
         let metadata = self

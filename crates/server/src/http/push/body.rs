@@ -114,7 +114,10 @@ impl Body {
         let app = Arc::clone(&request.app);
         let announced = request.content_length();
         let Some(mut incoming) = request.body.take() else {
-            return Ok(Self { bytes: Bytes::new(), reservation: Reservation::none(&app.push_budget) });
+            return Ok(Self {
+                bytes: Bytes::new(),
+                reservation: Reservation::none(&app.push_budget),
+            });
         };
         let received = Self::receive_from(&app, &mut incoming, announced).await;
         if received.is_err() {
