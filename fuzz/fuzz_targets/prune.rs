@@ -57,7 +57,8 @@ fn encode(lines: &[Vec<u8>]) -> Sample {
         |range: &std::ops::Range<u64>| &segment.bytes[range.start as usize..range.end as usize];
     let decoded = segment.footer.blocks().iter().map(|block| {
         let lengths = segment::decode_lengths(block, part(&block.lengths)).expect("own lengths");
-        segment::decode_lines(block, &lengths, part(&block.lines)).expect("own lines")
+        let times = segment::decode_timestamps(block, part(&block.timestamps)).expect("own times");
+        segment::decode_lines(block, &times, &lengths, part(&block.lines)).expect("own lines")
     });
     let blocks = decoded.collect();
     Sample { segment, blocks }

@@ -182,7 +182,7 @@ impl Decoded {
     fn decode(meta: &BlockMeta, bytes: &[Bytes]) -> segment::Result<Self> {
         let timestamps = segment::decode_timestamps(meta, &bytes[0])?;
         let lengths = segment::decode_lengths(meta, &bytes[1])?;
-        let lines = segment::decode_lines(meta, &lengths, &bytes[2])?;
+        let lines = segment::decode_lines(meta, &timestamps, &lengths, &bytes[2])?;
         let columns = meta.metadata.iter().zip(&bytes[3..]);
         let metadata = columns
             .map(|(column, bytes)| segment::decode_metadata(column, bytes))

@@ -32,6 +32,7 @@ mod stream_table;
 // Rows.
 mod column;
 mod decode;
+mod shapes;
 mod verify;
 
 // Bytes.

@@ -97,7 +97,7 @@ impl World {
                 let bytes = self.store.read_blocking(&segment, &ranges).unwrap();
                 let timestamps = decode_timestamps(block, &bytes[0]).unwrap();
                 let lengths = decode_lengths(block, &bytes[1]).unwrap();
-                let lines = decode_lines(block, &lengths, &bytes[2]).unwrap();
+                let lines = decode_lines(block, &timestamps, &lengths, &bytes[2]).unwrap();
                 for (stream, rows) in block.run_rows() {
                     let stream = footer.streams().value(stream, "n").parse().unwrap();
                     for row in rows {

@@ -327,7 +327,9 @@ impl<'a> Columns<'a> {
             WantLines::Lengths | WantLines::Text => segment::decode_lengths(block, &bytes[1])?,
         };
         let lines = match self.lines {
-            WantLines::Text => segment::decode_first_lines(block, &lengths, &bytes[2], self.rows)?,
+            WantLines::Text => {
+                segment::decode_first_lines(block, &timestamps, &lengths, &bytes[2], self.rows)?
+            }
             WantLines::None | WantLines::Lengths => Lines::default(),
         };
         let metadata = self

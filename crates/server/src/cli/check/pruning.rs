@@ -48,7 +48,9 @@ impl Segment<'_> {
     fn lines(&self, block: &BlockMeta) -> Result<Lines, String> {
         let text = |error: segment::FormatError| error.to_string();
         let lengths = segment::decode_lengths(block, self.part(&block.lengths)?).map_err(text)?;
-        segment::decode_lines(block, &lengths, self.part(&block.lines)?).map_err(text)
+        let times =
+            segment::decode_timestamps(block, self.part(&block.timestamps)?).map_err(text)?;
+        segment::decode_lines(block, &times, &lengths, self.part(&block.lines)?).map_err(text)
     }
 
     fn column(&self, column: &MetadataColumn) -> Result<TextColumn, String> {
