@@ -11,7 +11,7 @@ use crate::config::Unreadable;
 use crate::source::tenant::{Shared, TenantSource, selection};
 use crate::testing::{DAY, Rig, TestHead, TestRow, row, tenant, times};
 
-pub(super) fn source(rig: &Rig, unreadable: Unreadable) -> TenantSource {
+pub(crate) fn source(rig: &Rig, unreadable: Unreadable) -> TenantSource {
     let recent = Arc::clone(&rig.heads) as Arc<dyn crate::Recent>;
     let shared = Shared {
         store: Arc::clone(&rig.store),

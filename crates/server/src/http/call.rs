@@ -1,6 +1,7 @@
 //! One request on its way to its handler.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header, request};
@@ -116,23 +117,24 @@ pub(super) async fn next_part(
     }
 }
 
-/// Throws away, beside the answer, what a client still sends of a body that was refused: up to
-/// `limit` bytes, and for as long as one read may take. A client that is cut off while it sends
-/// sees a broken connection instead of the answer that says why.
+/// How long a client whose body was refused may send nothing before the connection closes.
+const DRAIN_IDLE: Duration = Duration::from_millis(500);
+
+/// Throws away, beside the answer, what a client still sends of a body that was refused, up to
+/// `limit` bytes. A client that is cut off while it sends sees a broken connection instead of the
+/// answer that says why.
 pub(super) fn drain(app: Arc<App>, mut incoming: Incoming, limit: u64) {
     drop(task::spawn("refused body", async move {
-        let reading = async {
-            let mut left = limit;
-            while let Ok(Some(part)) = next_part(&app, &mut incoming).await {
-                match left.checked_sub(part.len() as u64) {
-                    Some(rest) => left = rest,
-                    None => return,
-                }
-            }
-        };
-        tokio::select! {
-            () = reading => {}
-            () = app.clock.sleep(app.config.server.http_server_read_timeout) => {}
+        let mut left = limit;
+        loop {
+            let part = tokio::select! {
+                biased;
+                part = next_part(&app, &mut incoming) => part,
+                () = app.clock.sleep(DRAIN_IDLE) => return,
+            };
+            let Ok(Some(part)) = part else { return };
+            let Some(rest) = left.checked_sub(part.len() as u64) else { return };
+            left = rest;
         }
     }));
 }

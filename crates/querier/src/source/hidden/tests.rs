@@ -49,10 +49,8 @@ fn limits(expires: bool) -> Limits {
 }
 
 fn source(rig: &Rig, limits: &Limits) -> TenantSource {
-    let recent = Arc::clone(&rig.heads) as Arc<dyn crate::Recent>;
-    let store = Arc::clone(&rig.store);
     let hidden = CompiledRemovals::default().hidden(&rig.store, &tenant(), limits, time(100));
-    TenantSource::new(tenant(), store, recent, Unreadable::Fail, Arc::default()).hiding(hidden)
+    crate::source::tests::source(rig, Unreadable::Fail).hiding(hidden)
 }
 
 fn everything() -> Selection {
@@ -61,6 +59,7 @@ fn everything() -> Selection {
         range: TimeRange::ALL,
         direction: Direction::Forward,
         required: Vec::new(),
+        required_labels: Vec::new(),
     }
 }
 
@@ -87,6 +86,7 @@ fn seen(source: &TenantSource, rows: &[TestRow]) -> BTreeSet<TestRow> {
                     at: batch.timestamps[at] - time(0).0,
                     line: String::from_utf8(batch.lines.row(at).to_vec()).unwrap(),
                     trace: trace.and_then(|column| column.get(at)).map(str::to_owned),
+                    level: None,
                 });
             }
         }
