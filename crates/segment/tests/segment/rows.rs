@@ -100,6 +100,10 @@ pub fn decode_block(block: &BlockMeta, bytes: &[u8]) -> Result<Vec<PlainRow>, Fo
     let timestamps = segment::decode_timestamps(block, part(&block.timestamps))?;
     let lengths = segment::decode_lengths(block, part(&block.lengths))?;
     let lines = segment::decode_lines(block, &lengths, part(&block.lines))?;
+    for count in [0, 1, lines.len() / 3, lines.len()] {
+        let first = segment::decode_first_lines(block, &lengths, part(&block.lines), count)?;
+        assert!(first.len() >= count && first.iter().eq(lines.iter().take(first.len())));
+    }
     let mut rows: Vec<PlainRow> = timestamps
         .iter()
         .zip(lines.iter())
