@@ -161,7 +161,7 @@ pub struct Batch {
     pub timestamps: Vec<i64>,
     /// Length of every line in bytes; filled for [`WantLines::Lengths`] (and may be for `Text`).
     pub lengths: Vec<u32>,
-    /// The lines; filled for [`WantLines::Text`].
+    /// The lines; filled for [`WantLines::Text`], at least up to the last row of the last run.
     pub lines: Lines,
     /// Structured metadata by name; names are distinct.
     pub metadata: Vec<TextColumn>,

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use hashbrown::HashMap;
+use model::Labels;
 use model::answer::QueryStats;
 use model::columns::TextColumn;
 
@@ -79,6 +81,7 @@ struct Reader<'a, A> {
     /// Rows that passed the sweep.
     selected: Vec<u32>,
     by_codes: SeriesByCodes,
+    by_stream: SeriesByStream,
 }
 
 /// Rows of one run to look at.
@@ -103,6 +106,7 @@ impl<'a, A: Accumulator> Reader<'a, A> {
             ticker: Ticker::new(plan.scan.meter),
             selected: Vec::new(),
             by_codes: SeriesByCodes::default(),
+            by_stream: SeriesByStream::default(),
         }
     }
 
@@ -113,13 +117,16 @@ impl<'a, A: Accumulator> Reader<'a, A> {
         };
         let Some(split) = split else { return self.read_rows(piece, None) };
         // The series of the current run by level: cells of one stream stand together.
-        let mut known: [Option<Option<u32>>; LEVEL_CODES] = [None; LEVEL_CODES];
-        let mut current = None;
+        let mut known: SeriesByLevel = [None; LEVEL_CODES];
+        let mut current: Option<usize> = None;
         for cell in &split.whole {
             self.ticker.tick()?;
             if current != Some(cell.run) {
+                if let Some(run) = current {
+                    self.by_stream.remember(&split.runs[run].labels, known);
+                }
+                known = self.by_stream.recall(&split.runs[cell.run].labels);
                 current = Some(cell.run);
-                known = [None; LEVEL_CODES];
             }
             let series = match known.get(usize::from(cell.level)).copied().flatten() {
                 Some(series) => series,
@@ -134,6 +141,9 @@ impl<'a, A: Accumulator> Reader<'a, A> {
             if let Some(series) = series {
                 self.table.at(series, cell.span)?.add_counted(cell.lines, cell.bytes);
             }
+        }
+        if let Some(run) = current {
+            self.by_stream.remember(&split.runs[run].labels, known);
         }
         if split.rest.is_empty() { Ok(()) } else { self.read_rows(piece, Some(&split.rest)) }
     }
@@ -327,6 +337,39 @@ impl<'a, A: Accumulator> Reader<'a, A> {
         match self.plan.value {
             SampleValue::LineBytes => line_length(batch, row) as u64,
             _ => 0,
+        }
+    }
+}
+
+/// Series by level code, as far as they were looked up; rows of some have none.
+type SeriesByLevel = [Option<Option<u32>>; LEVEL_CODES];
+
+/// The series of streams whose labels are shared between pieces.
+#[derive(Debug, Default)]
+struct SeriesByStream(HashMap<(usize, usize), (Labels, SeriesByLevel)>);
+
+impl SeriesByStream {
+    /// Most streams that are remembered; further ones are looked up again.
+    const STREAMS_MAX: usize = 16_384;
+
+    /// Where the labels stand in memory: equal for sets that share it. A set that is remembered
+    /// stays alive, so that nothing else can stand there.
+    fn place(labels: &Labels) -> Option<(usize, usize)> {
+        let (name, _) = labels.iter().next()?;
+        (!name.is_empty()).then(|| (name.as_ptr() as usize, labels.len()))
+    }
+
+    fn recall(&self, labels: &Labels) -> SeriesByLevel {
+        let known = Self::place(labels).and_then(|place| self.0.get(&place));
+        known.map_or([None; LEVEL_CODES], |(_, known)| *known)
+    }
+
+    fn remember(&mut self, labels: &Labels, known: SeriesByLevel) {
+        let Some(place) = Self::place(labels) else { return };
+        if let Some((_, own)) = self.0.get_mut(&place) {
+            *own = known;
+        } else if self.0.len() < Self::STREAMS_MAX {
+            self.0.insert(place, (labels.clone(), known));
         }
     }
 }
