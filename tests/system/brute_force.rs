@@ -142,11 +142,9 @@ impl Check<'_> {
         })
         .await;
         let json = r#"{app="web"} | json | user_plan="team" and status=503"#;
-        self.expect_lines(
-            json,
-            1000,
-            |row| matches!(row.facts, Facts::Web { status: 503, plan: "team", .. }),
-        )
+        self.expect_lines(json, 1000, |row| {
+            matches!(row.facts, Facts::Web { status: 503, plan: "team", .. })
+        })
         .await;
         let known = self.rows().find_map(|row| row.trace_id.clone()).expect("there are traces");
         for id in [known.as_str(), "00000000000000000000000000000000"] {
@@ -307,9 +305,7 @@ impl Check<'_> {
         let found = self.ask("/loki/api/v1/series", &everything).await;
         let streams: BTreeSet<String> = self
             .rows()
-            .map(|row| {
-                json!({"app": row.app, "cluster": row.cluster, "pod": row.pod}).to_string()
-            })
+            .map(|row| json!({"app": row.app, "cluster": row.cluster, "pod": row.pod}).to_string())
             .collect();
         let found = found["data"].as_array().unwrap().iter().map(Value::to_string);
         assert_eq!(found.collect::<BTreeSet<_>>(), streams);

@@ -154,7 +154,11 @@ fn value(data: &Json) -> Option<Value> {
                 })
                 .collect::<Option<_>>()?,
         ),
-        "scalar" => Value::Scalar(sample(result)?),
+        // Alone among all answers, this one is in milliseconds.
+        "scalar" => {
+            let timestamp = Timestamp::from_millis(result[0].as_i64()?);
+            Value::Scalar(Sample { timestamp, value: number(&result[1])? })
+        }
         _ => return None,
     })
 }
@@ -182,12 +186,15 @@ fn labels(object: &Json) -> ResultLabels {
 
 fn sample(pair: &Json) -> Option<Sample> {
     let millis = (pair[0].as_f64()? * 1000.0).round();
-    let value = match pair[1].as_str()? {
+    Some(Sample { timestamp: Timestamp::from_millis(millis as i64), value: number(&pair[1])? })
+}
+
+fn number(text: &Json) -> Option<f64> {
+    Some(match text.as_str()? {
         "+Inf" => f64::INFINITY,
         "-Inf" => f64::NEG_INFINITY,
         text => text.parse().ok()?,
-    };
-    Some(Sample { timestamp: Timestamp::from_millis(millis as i64), value })
+    })
 }
 
 #[test]

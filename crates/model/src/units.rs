@@ -184,7 +184,7 @@ pub fn format_prometheus_duration(duration: Duration) -> String {
         ("ms", 1, false),
     ] {
         let count = millis / size;
-        if count > 0 && (!exact || millis % size == 0) {
+        if count > 0 && (!exact || millis.is_multiple_of(size)) {
             out.push_str(&format!("{count}{unit}"));
             millis -= count * size;
         }

@@ -69,7 +69,10 @@ fn line(app: &str, at: i64, dice: &mut StdRng) -> (String, Facts) {
         "hdfs" => {
             let id: u64 = dice.random_range(1..1 << 40);
             let peer = address(dice);
-            (format!("INFO dfs.DataNode: Received block blk_{id} from /{peer}"), Facts::Block { id })
+            (
+                format!("INFO dfs.DataNode: Received block blk_{id} from /{peer}"),
+                Facts::Block { id },
+            )
         }
         _ => {
             let texts = [
