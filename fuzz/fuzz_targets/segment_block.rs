@@ -58,8 +58,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         2 => {
             let mut lengths = vec![0; rows];
             lengths[0] = meta.raw_bytes as u32;
-            if let Ok(lines) = segment::decode_lines(&meta, &lengths, &chunk) {
-                assert_eq!(lines.len(), rows);
+            let times = vec![0; rows];
+            for codec in [LineCodec::Zstd, LineCodec::Columns] {
+                let meta = BlockMeta { codec, ..meta.clone() };
+                if let Ok(lines) = segment::decode_lines(&meta, &times, &lengths, &chunk) {
+                    assert_eq!(lines.len(), rows);
+                }
             }
         }
         _ => {

@@ -95,6 +95,15 @@ impl Client {
         self.with_tenant(request).send().await
     }
 
+    /// Sends a DELETE.
+    ///
+    /// # Errors
+    ///
+    /// When no answer arrives.
+    pub async fn delete(&self, path: &str) -> reqwest::Result<Response> {
+        self.with_tenant(self.http.delete(format!("{}{path}", self.base))).send().await
+    }
+
     fn with_tenant(&self, mut request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         for (name, value) in &self.headers {
             request = request.header(*name, *value);

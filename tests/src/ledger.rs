@@ -13,8 +13,10 @@ pub const EPOCH: i64 = 1_795_046_400_000_000_000;
 const STEP: i64 = 1_000_000;
 
 /// What was sent and what was acknowledged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
+    /// Time of the first line.
+    epoch: i64,
     /// Number of the next line.
     next: u64,
     /// By number: whether it was acknowledged.
@@ -32,7 +34,19 @@ pub struct Difference {
     pub foreign: Vec<String>,
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::starting_at(EPOCH)
+    }
+}
+
 impl Ledger {
+    /// An empty ledger whose first line has this time, in nanoseconds.
+    #[must_use]
+    pub fn starting_at(epoch: i64) -> Self {
+        Self { epoch, next: 0, sent: HashMap::new() }
+    }
+
     /// Makes the next `count` lines, spread over a few streams, and notes them as sent.
     pub fn next_lines(&mut self, count: u64) -> Vec<Line> {
         let numbers = self.next..self.next + count;
@@ -40,7 +54,7 @@ impl Ledger {
         numbers
             .map(|number| {
                 self.sent.insert(number, false);
-                line(number)
+                line(self.epoch, number)
             })
             .collect()
     }
@@ -62,8 +76,8 @@ impl Ledger {
 
     /// Reads everything back and compares.
     pub async fn compare(&self, client: &Client) -> Difference {
-        let end = EPOCH + i64::try_from(self.next).unwrap_or(i64::MAX) * STEP + 1;
-        let found = client.all_lines("{ledger=\"yes\"}", EPOCH, end, 5000).await;
+        let end = self.epoch + i64::try_from(self.next).unwrap_or(i64::MAX) * STEP + 1;
+        let found = client.all_lines("{ledger=\"yes\"}", self.epoch, end, 5000).await;
         let mut counts: HashMap<u64, u32> = HashMap::new();
         let mut difference = Difference::default();
         for line in found {
@@ -87,11 +101,11 @@ impl Ledger {
     }
 }
 
-fn line(number: u64) -> Line {
+fn line(epoch: i64, number: u64) -> Line {
     let stream = number % 7;
     Line {
         stream: format!(r#"{{"ledger":"yes","pod":"pod-{stream}"}}"#),
-        timestamp: EPOCH + i64::try_from(number).unwrap_or(i64::MAX) * STEP,
+        timestamp: epoch + i64::try_from(number).unwrap_or(i64::MAX) * STEP,
         text: text(number),
     }
 }

@@ -154,11 +154,11 @@ fn value(data: &Json) -> Option<Value> {
                 })
                 .collect::<Option<_>>()?,
         ),
-        // Alone among all answers, this one is in milliseconds.
-        "scalar" => {
-            let timestamp = Timestamp::from_millis(result[0].as_i64()?);
-            Value::Scalar(Sample { timestamp, value: number(&result[1])? })
-        }
+        // A scalar's time alone is in milliseconds.
+        "scalar" => Value::Scalar(Sample {
+            timestamp: Timestamp::from_millis(result[0].as_i64()?),
+            value: number(&result[1])?,
+        }),
         _ => return None,
     })
 }
@@ -190,11 +190,11 @@ fn sample(pair: &Json) -> Option<Sample> {
 }
 
 fn number(text: &Json) -> Option<f64> {
-    Some(match text.as_str()? {
-        "+Inf" => f64::INFINITY,
-        "-Inf" => f64::NEG_INFINITY,
-        text => text.parse().ok()?,
-    })
+    match text.as_str()? {
+        "+Inf" => Some(f64::INFINITY),
+        "-Inf" => Some(f64::NEG_INFINITY),
+        text => text.parse().ok(),
+    }
 }
 
 #[test]

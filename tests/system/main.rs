@@ -1,7 +1,11 @@
 //! System tests: the real program, spoken to over HTTP, grouped by promise.
 
+// In a test a panic is a finding, and the program under test is another process.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
 mod brute_force;
 mod cli;
+mod compaction;
 mod durability;
 mod grammar;
 mod logql;

@@ -15,6 +15,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
     ("store", &["model", "runtime", "segment"]),
     ("ingester", &["model", "api", "runtime", "segment", "store", "logql"]),
     ("querier", &["model", "runtime", "segment", "store", "logql"]),
+    ("compactor", &["model", "runtime", "segment", "store", "logql"]),
     ("bench", &["model", "runtime"]),
     (
         "server",
@@ -28,6 +29,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
             "store",
             "logql",
             "querier",
+            "compactor",
             "bench",
         ],
     ),

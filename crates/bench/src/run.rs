@@ -49,7 +49,7 @@ const CRASH_PUSHES: usize = 100;
 ///
 /// [`Error`] when the data cannot be made or the server misbehaves.
 pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<String, Error> {
-    let clock = SystemClock::default();
+    let clock = SystemClock;
     let temporary = tempfile::tempdir().map_err(Error::file("create", "a temporary folder"))?;
     let folder = plan.folder.as_deref().unwrap_or(temporary.path());
     let mut report = Report::default();
@@ -58,14 +58,15 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<String, Error> {
     let dataset = make(plan, folder)?;
     say("measuring yardsticks");
     let unit = yardsticks(&dataset, &clock, &mut report)?;
+    let bench = Bench { plan, dataset: &dataset, clock: &clock };
     let home = folder.join("server");
     say("writing");
     let (server, _) = Server::start(&plan.program, &home, &clock)?;
-    write(plan, &dataset, &server, unit, &clock, &mut report)?;
+    bench.write(&server, unit, &mut report)?;
     say("reading");
     read(plan, &server, unit, &clock, &mut report)?;
     say("crashing");
-    crash(plan, &dataset, server, &home, &clock, &mut report)?;
+    bench.crash(server, &home, &mut report)?;
     Ok(report.print())
 }
 
@@ -82,6 +83,14 @@ fn make(plan: &Plan, folder: &Path) -> Result<Dataset, Error> {
         seed: plan.seed,
     };
     generate::generate(shape, &mut apps, folder, "mix")
+}
+
+/// What every part of a run needs.
+#[derive(Clone, Copy)]
+struct Bench<'a> {
+    plan: &'a Plan,
+    dataset: &'a Dataset,
+    clock: &'a dyn Clock,
 }
 
 /// The yardsticks of this machine and data: what others' figures are scaled by.
@@ -129,51 +138,72 @@ fn yardsticks(dataset: &Dataset, clock: &dyn Clock, report: &mut Report) -> Resu
     Ok(Unit { zstd_3, bytes: dataset.bytes as f64 })
 }
 
-fn write(
-    plan: &Plan,
-    dataset: &Dataset,
-    server: &Server,
-    unit: Unit,
-    clock: &dyn Clock,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let bodies = generate::bodies(dataset)?;
-    let before = measure::cpu_seconds(server.pid());
-    let started = clock.monotonic();
-    push(server, &bodies, plan.connections)?;
-    let wall = clock.monotonic().saturating_sub(started).as_secs_f64();
-    ask(server, "POST", "/flush")?;
-    let cpu = measure::cpu_seconds(server.pid()) - before;
-    let peak = measure::peak_megabytes(server.pid());
-    let (stored, objects) = measure::disk_usage(&server.segments());
-    report.group("Writing: pushed, synced to disk before each answer, flushed as segments");
-    report.row(Row {
-        name: "CPU".to_owned(),
-        figure: format!("{} s", short(cpu)),
-        ratio: format!("{}× zstd -3", short(cpu / unit.zstd_3)),
-        goal: goal(cpu, 2.5 * unit.zstd_3, "s"),
-        others: format!("{} / {} s", short(15.5 * unit.zstd_3), short(17.7 * unit.zstd_3)),
-    });
-    report.row(Row {
-        name: "wall".to_owned(),
-        figure: format!("{} s, {} MB/s of lines", short(wall), short(unit.bytes / 1e6 / wall)),
-        ..Row::default()
-    });
-    report.row(Row {
-        name: "peak memory".to_owned(),
-        figure: format!("{} MB", short(peak)),
-        goal: goal(peak, 300.0, "MB"),
-        others: "1392 / 367 MB".to_owned(),
-        ..Row::default()
-    });
-    report.row(Row {
-        name: "stored".to_owned(),
-        figure: format!("{} MB in {objects} objects", short(stored as f64 / 1e6)),
-        ratio: format!("{} of the lines", short(stored as f64 / unit.bytes)),
-        goal: goal(stored as f64 / 1e6, 115.0 * unit.size(), "MB"),
-        others: format!("{} / {} MB", short(239.9 * unit.size()), short(201.8 * unit.size())),
-    });
-    Ok(())
+impl Bench<'_> {
+    fn write(self, server: &Server, unit: Unit, report: &mut Report) -> Result<(), Error> {
+        let Self { plan, dataset, clock } = self;
+        let bodies = generate::bodies(dataset)?;
+        let before = measure::cpu_seconds(server.pid());
+        let started = clock.monotonic();
+        push(server, &bodies, plan.connections)?;
+        let wall = clock.monotonic().saturating_sub(started).as_secs_f64();
+        ask(server, "POST", "/flush")?;
+        let cpu = measure::cpu_seconds(server.pid()) - before;
+        let peak = measure::peak_megabytes(server.pid());
+        let (stored, objects) = measure::disk_usage(&server.segments());
+        report.group("Writing: pushed, synced to disk before each answer, flushed as segments");
+        report.row(Row {
+            name: "CPU".to_owned(),
+            figure: format!("{} s", short(cpu)),
+            ratio: format!("{}× zstd -3", short(cpu / unit.zstd_3)),
+            goal: goal(cpu, 2.5 * unit.zstd_3, "s"),
+            others: format!("{} / {} s", short(15.5 * unit.zstd_3), short(17.7 * unit.zstd_3)),
+        });
+        report.row(Row {
+            name: "wall".to_owned(),
+            figure: format!("{} s, {} MB/s of lines", short(wall), short(unit.bytes / 1e6 / wall)),
+            ..Row::default()
+        });
+        report.row(Row {
+            name: "peak memory".to_owned(),
+            figure: format!("{} MB", short(peak)),
+            goal: goal(peak, 300.0, "MB"),
+            others: "1392 / 367 MB".to_owned(),
+            ..Row::default()
+        });
+        report.row(Row {
+            name: "stored".to_owned(),
+            figure: format!("{} MB in {objects} objects", short(stored as f64 / 1e6)),
+            ratio: format!("{} of the lines", short(stored as f64 / unit.bytes)),
+            goal: goal(stored as f64 / 1e6, 115.0 * unit.size(), "MB"),
+            others: format!("{} / {} MB", short(239.9 * unit.size()), short(201.8 * unit.size())),
+        });
+        Ok(())
+    }
+
+    /// Leaves acknowledged lines in the heads, kills the process, and counts what comes back.
+    fn crash(self, server: Server, home: &Path, report: &mut Report) -> Result<(), Error> {
+        let Self { plan, dataset, clock } = self;
+        drop(server);
+        let folder = home.with_extension("crash");
+        let (server, _) = Server::start(&plan.program, &folder, clock)?;
+        let mut bodies = generate::bodies(dataset)?;
+        bodies.truncate(CRASH_PUSHES);
+        push(&server, &bodies, plan.connections)?;
+        let acknowledged = count_lines(&server)?;
+        server.kill()?;
+        let (server, took) = Server::start(&plan.program, &folder, clock)?;
+        let found = count_lines(&server)?;
+        let lost = acknowledged.saturating_sub(found);
+        report.group("SIGKILL with unflushed lines");
+        report.row(Row {
+            name: format!("{acknowledged} lines acknowledged, then killed"),
+            figure: format!("{lost} lost, ready after {} s", short(took.as_secs_f64())),
+            goal: goal(took.as_secs_f64(), 2.0, "s"),
+            others: "Loki 11,128 of 1.2 M lost, 19 s / VictoriaLogs all lost, 3 s".to_owned(),
+            ..Row::default()
+        });
+        Ok(())
+    }
 }
 
 /// Pushes all bodies over several connections, trying again when told to wait.
@@ -286,37 +316,6 @@ fn time_query(
         goal: goal(median, scaled(query.goal), "ms"),
         others: format!("{} / {} ms", short(scaled(query.loki)), short(scaled(query.victorialogs))),
     })
-}
-
-/// Leaves acknowledged lines in the heads, kills the process, and counts what comes back.
-fn crash(
-    plan: &Plan,
-    dataset: &Dataset,
-    server: Server,
-    home: &Path,
-    clock: &dyn Clock,
-    report: &mut Report,
-) -> Result<(), Error> {
-    drop(server);
-    let folder = home.with_extension("crash");
-    let (server, _) = Server::start(&plan.program, &folder, clock)?;
-    let mut bodies = generate::bodies(dataset)?;
-    bodies.truncate(CRASH_PUSHES);
-    push(&server, &bodies, plan.connections)?;
-    let acknowledged = count_lines(&server)?;
-    server.kill()?;
-    let (server, took) = Server::start(&plan.program, &folder, clock)?;
-    let found = count_lines(&server)?;
-    let lost = acknowledged.saturating_sub(found);
-    report.group("SIGKILL with unflushed lines");
-    report.row(Row {
-        name: format!("{acknowledged} lines acknowledged, then killed"),
-        figure: format!("{lost} lost, ready after {} s", short(took.as_secs_f64())),
-        goal: goal(took.as_secs_f64(), 2.0, "s"),
-        others: "Loki 11,128 of 1.2 M lost, 19 s / VictoriaLogs all lost, 3 s".to_owned(),
-        ..Row::default()
-    });
-    Ok(())
 }
 
 /// How many lines the store holds, by its own count.

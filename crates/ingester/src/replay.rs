@@ -172,8 +172,10 @@ impl Covered {
 
     /// What the segments of a tenant say. One that is gone or damaged says nothing.
     fn segments(&self, tenant: &TenantId) -> Result<Vec<(Position, Position)>, Error> {
-        let flushed: Vec<_> = self.store.catalog().all(tenant);
-        let flushed: Vec<_> = flushed.into_iter().filter(|s| s.name.level() == 0).collect();
+        let catalog = self.store.catalog();
+        // Rows that were compacted since are stored all the same.
+        let stored = catalog.all(tenant).into_iter().chain(catalog.superseded(tenant));
+        let flushed: Vec<_> = stored.filter(|s| s.name.level() == 0).collect();
         let mut parts: HashMap<(u64, u64, u32), BTreeSet<u32>> = HashMap::new();
         for footer in self.store.footers_blocking(&flushed) {
             let footer = match footer {

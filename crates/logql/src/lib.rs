@@ -12,9 +12,11 @@
 
 pub mod eval;
 pub mod pipeline;
+mod removal;
 pub mod source;
 pub mod syntax;
 mod template;
 
+pub use removal::{Removal, RemovalError, RemovalScratch};
 pub use syntax::ast::Expr;
 pub use syntax::{ParseError, format_query, parse, parse_selector};

@@ -51,6 +51,7 @@ mod pattern;
 mod program;
 mod regex_simplify;
 mod regexp;
+mod required;
 mod row;
 mod scan;
 mod series;
@@ -63,13 +64,14 @@ use std::ops::Range;
 use model::answer::ResultLabels;
 use model::{ErrorKind, Labels, Timestamp};
 
-use crate::source::{Batch, Required, Want, WantMetadata};
+use crate::source::{Batch, Required, RequiredLabel, Want, WantLines, WantMetadata};
 use crate::syntax::ast::{Stage, Unwrap};
 use hints::ExtractPlan;
 use keys::Keys;
 use labels::RowLabels;
 use names::Names;
 use program::{Program, StepBuffers};
+use required::ParsedSweep;
 use row::{LineBuffers, Row};
 use series::Reducer;
 use sweep::Sweep;
@@ -101,6 +103,7 @@ impl PipelineError {
 pub struct Pipeline {
     names: Names,
     sweep: Sweep,
+    parsed: Option<ParsedSweep>,
     program: Program,
     plan: ExtractPlan,
     reducer: Reducer,
@@ -113,6 +116,7 @@ pub struct Pipeline {
 pub struct Scratch {
     /// Copies of the pipeline's: expressions keep their search caches to one thread that way.
     sweep: Sweep,
+    parsed: Option<ParsedSweep>,
     program: Program,
     labels: RowLabels,
     keys: Keys,
@@ -169,12 +173,15 @@ impl Pipeline {
         let reduction = program::final_reduction(&hints, unwrap);
         let mentions = program.mentions(&mut names);
         let plan = ExtractPlan::new(&hints, &reduction, mentions, &mut names);
-        let sweep = Sweep::new(std::mem::take(&mut program.leading));
-        let lines = program.wants_lines(&plan, !sweep.is_empty(), hints.lines);
+        let leading = std::mem::take(&mut program.leading);
+        let lines = program.wants_lines(&plan, !leading.is_empty(), hints.lines);
+        let has_text = lines == WantLines::Text;
+        let parsed = ParsedSweep::new(&program, &names, &leading).filter(|_| has_text);
+        let sweep = Sweep::new(leading);
         let metadata = wanted_metadata(&program, &hints, &reduction, &mut names);
         let reducer = Reducer::new(&reduction, &mut names);
         let wants = Want { lines, metadata };
-        Ok(Self { names, sweep, program, plan, reducer, wants, now: hints.now })
+        Ok(Self { names, sweep, parsed, program, plan, reducer, wants, now: hints.now })
     }
 
     /// Which columns the stages and the result need.
@@ -189,11 +196,18 @@ impl Pipeline {
         self.sweep.required()
     }
 
+    /// What the labels of every surviving row must be, as far as that can be proven.
+    #[must_use]
+    pub fn required_labels(&self) -> Vec<RequiredLabel> {
+        required::labels(&self.program.steps, &self.names)
+    }
+
     /// State for one thread.
     #[must_use]
     pub fn scratch(&self) -> Scratch {
         Scratch {
             sweep: self.sweep.clone(),
+            parsed: self.parsed.clone(),
             program: self.program.clone(),
             labels: RowLabels::new(self.names.clone()),
             keys: Keys::default(),
@@ -208,7 +222,8 @@ impl Pipeline {
     /// Pushes the rows of `rows` whose line passes the leading line filters, in order.
     ///
     /// When the pipeline has no such filter every row is pushed. The filters that ran here are not
-    /// run again by [`Pipeline::process`].
+    /// run again by [`Pipeline::process`]. Rows that it would drop for sure, because their line
+    /// cannot hold the label that a later stage asks for, may be left out as well.
     pub fn sweep(
         &self,
         batch: &Batch,
@@ -216,7 +231,11 @@ impl Pipeline {
         scratch: &mut Scratch,
         out: &mut Vec<u32>,
     ) {
-        if self.sweep.is_empty() {
+        if let Some(parsed) = &mut scratch.parsed
+            && parsed.is_fit(batch, &rows)
+        {
+            parsed.sweep.run(&batch.lines, rows, out);
+        } else if self.sweep.is_empty() {
             out.extend(rows.map(|row| row as u32));
         } else {
             scratch.sweep.run(&batch.lines, rows, out);

@@ -5,7 +5,6 @@
 //! a megabyte of lines, so a batch is cheap to hold and large enough to search in one sweep.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use model::columns::{Lines, TextColumn};
 use model::{Direction, Fingerprint, Labels, Matcher, TimeRange, Timestamp};
@@ -69,6 +68,8 @@ pub struct Selection {
     /// What every returned line must hold. A source may leave out pieces that provably hold no
     /// such line, and may ignore this entirely.
     pub required: Vec<Required>,
+    /// What the labels of every wanted row must be. To be used, or ignored, in the same way.
+    pub required_labels: Vec<RequiredLabel>,
 }
 
 /// A condition on lines: at least one of the texts stands somewhere in the line.
@@ -78,6 +79,21 @@ pub struct Required {
     pub any_of: Vec<Box<[u8]>>,
     /// Whether ASCII letters match in either case.
     pub ignores_case: bool,
+}
+
+/// A condition on rows: a label has one of some values.
+///
+/// It says nothing about rows of streams that have the label themselves. Of all others it says
+/// that their structured metadata has it, or that a parser found it in the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiredLabel {
+    /// The label's name.
+    pub name: Box<str>,
+    /// The values; never empty, and no value is empty.
+    pub values: Vec<Box<str>>,
+    /// Of which one stands in the line when a parser found the label there. Empty when no parser
+    /// ran before the condition.
+    pub or_texts: Vec<Box<[u8]>>,
 }
 
 /// A batch that could be loaded.
@@ -173,7 +189,7 @@ pub struct Cells {
     /// The streams counted, as in the batch of the same piece.
     pub runs: Vec<StreamRun>,
     /// The counts, in any order. Together they count every row of the piece exactly once.
-    pub cells: Arc<[Cell]>,
+    pub cells: Vec<Cell>,
 }
 
 /// How many rows of one run and level lie in one span of time.

@@ -89,8 +89,12 @@ pub struct QueryStats {
     pub duplicates: u64,
     /// Blocks that the selection covered.
     pub blocks_selected: u64,
+    /// Blocks of them that an index proved to hold no wanted row.
+    pub blocks_pruned: u64,
     /// Blocks that were read; the rest was skipped by proof.
     pub blocks_read: u64,
+    /// Compressed bytes of indexes that were read to find the blocks.
+    pub index_bytes: u64,
     /// Segments that the selection covered.
     pub segments_selected: u64,
     /// Entries or samples in the answer.
@@ -109,7 +113,9 @@ impl QueryStats {
         self.post_filter_lines += part.post_filter_lines;
         self.duplicates += part.duplicates;
         self.blocks_selected += part.blocks_selected;
+        self.blocks_pruned += part.blocks_pruned;
         self.blocks_read += part.blocks_read;
+        self.index_bytes += part.index_bytes;
         self.segments_selected += part.segments_selected;
         self.entries_returned += part.entries_returned;
     }

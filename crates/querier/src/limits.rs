@@ -4,9 +4,11 @@
 //! strictest of their limits counts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::Pattern;
+use store::Retention;
 
 /// The limits of one tenant.
 #[derive(Debug, Clone)]
@@ -44,6 +46,11 @@ pub struct Limits {
     pub split_interval: Duration,
     /// Bytes that one query's buffers may hold.
     pub max_memory_bytes: u64,
+    /// What has expired and is not shown (`retention_period`, `retention_stream`). Each tenant's
+    /// own counts for its rows.
+    pub retention: Arc<Retention>,
+    /// Whether rows that delete requests name are not shown (`deletion_mode`).
+    pub hides_deleted: bool,
 }
 
 impl Default for Limits {
@@ -65,6 +72,8 @@ impl Default for Limits {
             approx_topk: false,
             split_interval: Duration::from_secs(3600),
             max_memory_bytes: 512 << 20,
+            retention: Arc::default(),
+            hides_deleted: true,
         }
     }
 }
@@ -131,6 +140,8 @@ impl Limits {
             approx_topk: self.approx_topk && other.approx_topk,
             split_interval: smaller(self.split_interval, other.split_interval),
             max_memory_bytes: smaller(self.max_memory_bytes, other.max_memory_bytes),
+            retention: Arc::clone(&self.retention),
+            hides_deleted: self.hides_deleted,
         }
     }
 }

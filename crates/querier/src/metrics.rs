@@ -76,7 +76,10 @@ pub struct Metrics {
     bytes: Counter,
     lines: Counter,
     blocks_selected: Counter,
+    blocks_pruned: Counter,
     blocks_read: Counter,
+    index_bytes: Counter,
+    pub(crate) index_faults: Counter,
     duplicates: Counter,
     pub(crate) waiting: Gauge,
     pub(crate) running: Gauge,
@@ -95,7 +98,10 @@ impl Default for Metrics {
             bytes: Counter::default(),
             lines: Counter::default(),
             blocks_selected: Counter::default(),
+            blocks_pruned: Counter::default(),
             blocks_read: Counter::default(),
+            index_bytes: Counter::default(),
+            index_faults: Counter::default(),
             duplicates: Counter::default(),
             waiting: Gauge::default(),
             running: Gauge::default(),
@@ -132,6 +138,7 @@ impl Metrics {
             "Blocks that selectors and times of queries covered",
             new.blocks_selected.clone(),
         );
+        new.register_index(registry);
         registry.register(
             "sigyn_querier_blocks_read",
             "Blocks that queries read",
@@ -149,6 +156,24 @@ impl Metrics {
         );
         registry.register("sigyn_querier_running", "Requests that run", new.running.clone());
         new
+    }
+
+    fn register_index(&self, registry: &mut Registry) {
+        registry.register(
+            "sigyn_querier_blocks_pruned",
+            "Blocks that an index proved to hold nothing wanted",
+            self.blocks_pruned.clone(),
+        );
+        registry.register(
+            "sigyn_querier_index_bytes",
+            "Bytes of indexes that queries read",
+            self.index_bytes.clone(),
+        );
+        registry.register(
+            "sigyn_querier_index_faults",
+            "Indexes of segments that could not be used; all blocks were read instead",
+            self.index_faults.clone(),
+        );
     }
 
     /// Counts a request.
@@ -178,7 +203,9 @@ impl Metrics {
         self.bytes.inc_by(stats.head_bytes + stats.decompressed_bytes);
         self.lines.inc_by(stats.head_lines + stats.decompressed_lines);
         self.blocks_selected.inc_by(stats.blocks_selected);
+        self.blocks_pruned.inc_by(stats.blocks_pruned);
         self.blocks_read.inc_by(stats.blocks_read);
+        self.index_bytes.inc_by(stats.index_bytes);
         self.duplicates.inc_by(stats.duplicates);
     }
 }

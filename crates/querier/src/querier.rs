@@ -20,8 +20,10 @@ use crate::metrics::{Metrics, Operation};
 use crate::pool::{Pool, Ran};
 use crate::recent::Recent;
 use crate::request::{QueryRequest, QueryTime};
+use crate::source::common_times::KnownPairs;
+use crate::source::hidden::CompiledRemovals;
 use crate::source::label_pool::LabelPool;
-use crate::source::tenant::TenantSource;
+use crate::source::tenant::{Shared, TenantSource};
 use crate::source::tenants::{TENANT_LABEL, TenantsSource};
 
 /// How often a request is begun anew when a segment vanished under it.
@@ -51,6 +53,8 @@ pub struct Querier {
     metrics: Metrics,
     pool: Pool,
     labels: Arc<LabelPool>,
+    pairs: Arc<KnownPairs>,
+    removals: CompiledRemovals,
 }
 
 /// An answer, and how long it took.
@@ -75,8 +79,19 @@ impl Querier {
             Arc::clone(&clock),
             metrics.clone(),
         );
-        let labels = Arc::default();
-        Arc::new(Self { config, store, recent, limits, clock, metrics, pool, labels })
+        let (labels, pairs, removals) = (Arc::default(), Arc::default(), Default::default());
+        Arc::new(Self {
+            config,
+            store,
+            recent,
+            limits,
+            clock,
+            metrics,
+            pool,
+            labels,
+            pairs,
+            removals,
+        })
     }
 
     /// Evaluates a query.
@@ -213,10 +228,19 @@ impl Querier {
     }
 
     fn rows(&self, tenants: &[TenantId]) -> Rows {
+        let shared = Shared {
+            store: Arc::clone(&self.store),
+            recent: Arc::clone(&self.recent),
+            unreadable: self.config.unreadable,
+            pool: Arc::clone(&self.labels),
+            pairs: Arc::clone(&self.pairs),
+            threads: self.config.threads_per_query,
+            metrics: self.metrics.clone(),
+        };
         let source = |tenant: &TenantId| {
-            let (store, recent) = (Arc::clone(&self.store), Arc::clone(&self.recent));
-            let (unreadable, labels) = (self.config.unreadable, Arc::clone(&self.labels));
-            Arc::new(TenantSource::new(tenant.clone(), store, recent, unreadable, labels))
+            let own = self.limits.limits_for(tenant);
+            let hidden = self.removals.hidden(&self.store, tenant, &own, self.clock.now());
+            Arc::new(TenantSource::new(tenant.clone(), shared.clone()).hiding(hidden))
         };
         Rows { tenants: tenants.iter().map(source).collect() }
     }
@@ -245,7 +269,9 @@ impl Querier {
             compressed_bytes = stats.compressed_bytes,
             post_filter_lines = stats.post_filter_lines,
             blocks_selected = stats.blocks_selected,
+            blocks_pruned = stats.blocks_pruned,
             blocks_read = stats.blocks_read,
+            index_bytes = stats.index_bytes,
             total_entries = stats.entries_returned,
             duplicates = stats.duplicates,
             warnings = timed.answer.warnings.len(),
@@ -352,6 +378,11 @@ impl Job {
         let mut answer = logql::eval::evaluate(&self.expr, params, &*source, control, &limits)?;
         let planned = rows.tenants.iter().map(|source| source.planned_segments() as u64);
         answer.stats.segments_selected = planned.sum();
+        for pruned in rows.tenants.iter().map(|source| source.pruned()) {
+            answer.stats.blocks_selected += pruned.blocks;
+            answer.stats.blocks_pruned += pruned.blocks;
+            answer.stats.index_bytes += pruned.index_bytes;
+        }
         Ok(answer)
     }
 
@@ -365,6 +396,7 @@ impl Job {
                 range,
                 direction: Direction::Forward,
                 required: Vec::new(),
+                required_labels: Vec::new(),
             };
             bytes += source.pieces(&selection)?.iter().map(|piece| piece.bytes).sum::<u64>();
         }

@@ -4,8 +4,11 @@
 //! A query's view is fixed when it begins: the heads are looked at first, the catalog after them,
 //! and a head whose segments the catalog already holds is left out ([`tenant`]). Where two origins
 //! may still hold the same rows, [`origins`] says for which span of time. [`planned`] knows which
-//! streams and blocks of a segment a query needs, and [`tally`] counts rows and bytes.
+//! streams and blocks of a segment a query needs, [`hidden`] takes out what has expired or is being
+//! deleted, and [`tally`] counts rows and bytes.
 
+pub(crate) mod common_times;
+pub(crate) mod hidden;
 pub(crate) mod label_pool;
 pub(crate) mod origins;
 pub(crate) mod planned;

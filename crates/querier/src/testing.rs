@@ -6,7 +6,7 @@ use std::sync::Arc;
 use logql::source::{Batch, Piece, Selection, Source, SourceError, StreamRun, StreamSummary, Want};
 use model::columns::{Lines, TextColumn};
 use model::matcher::all_match;
-use model::{Labels, Matcher, TenantId, TimeRange, Timestamp};
+use model::{Labels, Level, Matcher, TenantId, TimeRange, Timestamp};
 use parking_lot::RwLock;
 use runtime::clock::{ManualClock, SystemClock};
 use runtime::limits::SameLimits;
@@ -28,11 +28,13 @@ pub(crate) struct TestRow {
     pub(crate) line: String,
     /// The value of the metadata `trace`, if any.
     pub(crate) trace: Option<String>,
+    /// The detected level, kept in segments only.
+    pub(crate) level: Option<Level>,
 }
 
 pub(crate) fn row(labels: &str, at: i64, line: &str) -> TestRow {
     let labels = Labels::parse(labels).unwrap();
-    TestRow { labels, at, line: line.to_owned(), trace: None }
+    TestRow { labels, at, line: line.to_owned(), trace: None, level: None }
 }
 
 pub(crate) fn tenant() -> TenantId {
@@ -60,8 +62,19 @@ fn by_stream(rows: &[TestRow]) -> BTreeMap<Labels, Vec<TestRow>> {
     streams
 }
 
-/// A segment of the rows, which the ingester's WAL had at `position`.
+/// A segment of the rows, which the ingester's WAL had at `position`. Its blocks are small, so that
+/// a few rows make several.
 pub(crate) fn segment(tenant: &TenantId, rows: &[TestRow], position: u64) -> EncodedSegment {
+    segment_of_blocks(tenant, rows, position, 7)
+}
+
+/// A segment whose blocks have at most so many rows.
+pub(crate) fn segment_of_blocks(
+    tenant: &TenantId,
+    rows: &[TestRow],
+    position: u64,
+    block_rows: u32,
+) -> EncodedSegment {
     let coverage = Coverage {
         ingester: "test".into(),
         first_position: position,
@@ -71,8 +84,7 @@ pub(crate) fn segment(tenant: &TenantId, rows: &[TestRow], position: u64) -> Enc
     };
     let day = time(0).day();
     let facts = SegmentFacts { tenant: tenant.clone(), day, level: 0, coverage: Some(coverage) };
-    // Small blocks, so that a few rows make several.
-    let settings = EncodeSettings { block_rows: 7, ..EncodeSettings::default() };
+    let settings = EncodeSettings { block_rows, ..EncodeSettings::default() };
     let mut streams: Vec<(Labels, Vec<TestRow>)> = by_stream(rows).into_iter().collect();
     streams.sort_by_cached_key(|(labels, _)| sort_key(labels, &settings.sort_labels));
     let mut writer = SegmentWriter::new(facts, settings);
@@ -83,7 +95,7 @@ pub(crate) fn segment(tenant: &TenantId, rows: &[TestRow], position: u64) -> Enc
             let metadata: Vec<(&str, &str)> = pair.into_iter().collect();
             let line = row.line.as_bytes();
             let timestamp = time(row.at);
-            writer.add_row(Row { timestamp, line, level: None, metadata: &metadata });
+            writer.add_row(Row { timestamp, line, level: row.level, metadata: &metadata });
         }
     }
     writer.finish().unwrap()

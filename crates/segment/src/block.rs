@@ -66,12 +66,16 @@ pub struct MetadataColumn {
 pub enum LineCodec {
     /// The lines themselves, each followed by a separator, in one zstd frame.
     Zstd = 0,
+    /// Shapes and columns; see `docs/format/segment.md`.
+    Columns = 1,
 }
 
 impl LineCodec {
-    fn from_code(code: u8) -> Option<Self> {
+    /// The codec of a stored code.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
         match code {
             0 => Some(Self::Zstd),
+            1 => Some(Self::Columns),
             _ => None,
         }
     }

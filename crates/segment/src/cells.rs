@@ -76,6 +76,12 @@ impl SegmentCells {
         self.cells.len()
     }
 
+    /// About how much memory the cells take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.cells) + size_of_val(&*self.ends)
+    }
+
     /// Whether no block keeps counts.
     #[must_use]
     pub fn is_empty(&self) -> bool {

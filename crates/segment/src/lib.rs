@@ -32,6 +32,7 @@ mod stream_table;
 // Rows.
 mod column;
 mod decode;
+mod shapes;
 mod verify;
 
 // Bytes.
@@ -40,7 +41,9 @@ mod error;
 
 pub use block::{BlockMeta, BlockRun, LineCodec, MetadataColumn};
 pub use cells::{Cell, SegmentCells, decode_cells};
-pub use decode::{decode_lengths, decode_lines, decode_metadata, decode_timestamps};
+pub use decode::{
+    decode_first_lines, decode_lengths, decode_lines, decode_metadata, decode_timestamps,
+};
 pub use error::{FormatError, Result};
 pub use facts::{Coverage, SegmentFacts};
 pub use footer::Footer;

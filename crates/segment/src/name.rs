@@ -223,7 +223,7 @@ fn parse_date(text: &str) -> Option<i32> {
     // Days of an i64 count of nanoseconds lie well inside these bounds.
     let (mut low, mut high) = (-110_000, 110_000);
     while low < high {
-        let middle = (low + high) / 2;
+        let middle = low + (high - low) / 2;
         if civil_date(middle) < wanted { low = middle + 1 } else { high = middle }
     }
     (civil_date(low) == wanted).then_some(low)
@@ -258,6 +258,14 @@ mod tests {
             "seg/team-a.b/20241004/0/11y2p0ij32e8e8-1y2p0ij32e8e9-9ix-\
              00000000000000000123456789abcdef.25.seg"
         );
+    }
+
+    #[test]
+    fn every_day_is_read_back() {
+        for day in [-1, 0, 1, -100_000, 100_000] {
+            let name = SegmentName { day, ..name(0, 1) };
+            assert_eq!(SegmentName::parse(&name.to_string()), Ok(name));
+        }
     }
 
     #[test]

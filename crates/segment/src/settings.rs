@@ -1,5 +1,7 @@
 //! How a segment is encoded.
 
+use crate::block::LineCodec;
+
 /// Choices of the writer. They are part of a segment's name, because readers cache what they
 /// read by name: two encodings of the same rows never share one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,9 @@ pub struct EncodeSettings {
     pub sort_labels: Vec<String>,
     /// Which keys of the rows are indexed.
     pub index: IndexPolicy,
+    /// How lines are kept. A block of which [`LineCodec::Columns`] would not make less is kept as
+    /// [`LineCodec::Zstd`] all the same.
+    pub line_codec: LineCodec,
 }
 
 /// What the token index of a segment covers.
@@ -45,6 +50,7 @@ impl Default for EncodeSettings {
                 .map(str::to_owned)
                 .to_vec(),
             index: IndexPolicy::Tokens,
+            line_codec: LineCodec::Columns,
         }
     }
 }

@@ -100,6 +100,18 @@ impl StreamTable {
         self.pairs(ordinal).find(|(own, _)| *own == name).map_or("", |(_, value)| value)
     }
 
+    /// Whether one of some streams has a label of this name.
+    #[must_use]
+    pub fn any_has(&self, ordinals: &[u32], name: &str) -> bool {
+        let Some(name) = self.symbols.find(name) else { return false };
+        let with_name: Vec<bool> =
+            self.schemas.iter().map(|names| names.binary_search(&name).is_ok()).collect();
+        with_name.contains(&true)
+            && ordinals
+                .iter()
+                .any(|ordinal| with_name[self.streams[*ordinal as usize].schema as usize])
+    }
+
     /// The hash of a stream's labels, computed at each call.
     #[must_use]
     pub fn fingerprint(&self, ordinal: u32) -> Fingerprint {

@@ -123,7 +123,7 @@ fn check_block(
     for column in block.metadata.iter() {
         columns.push(decode_metadata(column, size(2, &column.range)?)?);
     }
-    let lines = decode_lines(block, &lengths, size(3, &block.lines)?)?;
+    let lines = decode_lines(block, &timestamps, &lengths, size(3, &block.lines)?)?;
     for (stream, rows) in block.run_rows() {
         let times = &timestamps[rows.clone()];
         let count = &mut counts[stream as usize];

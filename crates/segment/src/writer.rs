@@ -256,7 +256,7 @@ impl SegmentWriter {
         seal(ChunkKind::Timestamps, ordinal, timestamps, starts.0);
         block.encode_lengths(encoder, lengths)?;
         seal(ChunkKind::Lengths, ordinal, lengths, starts.1);
-        encoder.append(block.text(), lines)?;
+        let codec = block.encode_lines(self.settings.line_codec, encoder, lines)?;
         seal(ChunkKind::Lines, ordinal, lines, starts.2);
         if block.has_other_levels() {
             self.cells.void_block();
@@ -295,7 +295,7 @@ impl SegmentWriter {
             first,
             last,
             levels,
-            codec: crate::LineCodec::Zstd,
+            codec,
             runs: block.take_runs(),
             chunks: [
                 (timestamps.len() - starts.0) as u64,

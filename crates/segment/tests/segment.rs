@@ -1,6 +1,9 @@
 //! The segment as its users see it: rows in, bytes, rows out.
 
 #[cfg(test)]
+#[path = "segment/columns.rs"]
+mod columns;
+#[cfg(test)]
 #[path = "segment/damage.rs"]
 mod damage;
 #[cfg(test)]

@@ -205,7 +205,15 @@ pub struct RuntimeConfig {
 #[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
 pub struct Compactor {
     pub working_directory: String,
+    pub compaction_interval: Duration,
+    pub target_size: ByteSize,
+    pub superseded_delete_delay: Duration,
     pub retention_enabled: bool,
+    pub retention_delete_delay: Duration,
+    pub retention_size: ByteSize,
+    pub delete_request_store: String,
+    pub delete_request_cancel_period: Duration,
+    pub delete_max_interval: Duration,
 }
 
 /// Where segments are kept.
@@ -258,7 +266,7 @@ impl Default for Config {
             querier: Querier::default(),
             frontend: Frontend::default(),
             runtime_config: RuntimeConfig { file: Vec::new(), period: Duration::from_secs(10) },
-            compactor: Compactor { working_directory: String::new(), retention_enabled: false },
+            compactor: Compactor::default(),
             pattern_ingester_enabled: false,
             tenant_limits_allow_publish: PUBLISHED_LIMITS
                 .split_whitespace()
@@ -352,6 +360,23 @@ impl Default for Querier {
             multi_tenant_queries_enabled: false,
             per_request_limits_enabled: false,
             partial_answers: false,
+        }
+    }
+}
+
+impl Default for Compactor {
+    fn default() -> Self {
+        Self {
+            working_directory: String::new(),
+            compaction_interval: Duration::from_secs(600),
+            target_size: ByteSize(48 << 20),
+            superseded_delete_delay: Duration::from_secs(300),
+            retention_enabled: false,
+            retention_delete_delay: Duration::from_secs(2 * 3600),
+            retention_size: ByteSize(0),
+            delete_request_store: String::new(),
+            delete_request_cancel_period: Duration::from_secs(24 * 3600),
+            delete_max_interval: Duration::from_secs(24 * 3600),
         }
     }
 }

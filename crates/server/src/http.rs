@@ -14,6 +14,7 @@ pub mod tenant;
 
 pub mod admin;
 
+pub mod deletes;
 pub mod detected;
 pub mod format_query;
 pub mod metadata;

@@ -13,11 +13,13 @@ use runtime::limits::LimitsFor;
 use crate::config::limits::TenantLimits;
 use crate::config::overrides::Overrides;
 
+mod compactor;
 mod distributor;
 mod ingester;
 mod otlp;
 mod querier;
 
+pub use compactor::{compactor, retention};
 pub use distributor::distributor;
 pub use ingester::ingester;
 pub use otlp::otlp;
@@ -78,7 +80,7 @@ mod tests {
         let tenant = TenantId::anonymous();
         let first = limits.limits_for(&tenant);
         assert!(Arc::ptr_eq(&first, &limits.limits_for(&TenantId::new("other").unwrap())));
-        overrides.load("overrides: {fake: {max_query_series: 7}}").unwrap();
+        overrides.load(&["overrides: {fake: {max_query_series: 7}}"]).unwrap();
         assert_eq!(*limits.limits_for(&tenant), 7);
         assert_eq!(*limits.limits_for(&TenantId::new("other").unwrap()), *first);
     }

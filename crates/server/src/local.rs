@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::append::{AppendBatch, AppendOutcome};
+use compactor::Flush;
 use distributor::{AppendError, Appender};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -58,6 +59,33 @@ async fn append(ingester: &Ingester, batch: AppendBatch) -> Result<AppendOutcome
             _ => AppendError::Internal(message),
         }
     })
+}
+
+/// Flushes the ingester of this process.
+pub struct LocalFlush {
+    app: Arc<App>,
+}
+
+impl LocalFlush {
+    /// Where there is no ingester there is nothing to flush.
+    #[must_use]
+    pub fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+}
+
+impl Flush for LocalFlush {
+    fn flush<'a>(&'a self, tenant: &'a TenantId) -> BoxFuture<'a, Result<(), String>> {
+        async move {
+            match self.app.parts.ingester.find() {
+                Some(ingester) => {
+                    ingester.flush(Some(tenant)).await.map_err(|error| error.to_string())
+                }
+                None => Ok(()),
+            }
+        }
+        .boxed()
+    }
 }
 
 /// The recent rows of the ingester of this process.

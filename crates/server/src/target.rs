@@ -3,6 +3,7 @@
 //! `-target` names one or several of them; each brings everything it depends on. A module's
 //! `build` makes a service that opens the module's part when it starts and closes it when it stops.
 
+mod compactor;
 mod distributor;
 mod ingester;
 mod listener;
@@ -41,7 +42,8 @@ const TABLE: &[Row] = &[
     Row { name: "distributor",    visibility: Target,   needs: &["server", "overrides", "ingester"], build: Some(distributor::build) },
     Row { name: "querier",        visibility: Target,   needs: &["server", "overrides", "store", "ingester"], build: Some(querier::build) },
     Row { name: "query-frontend", visibility: Target,   needs: &["querier"], build: None },
-    Row { name: "all",            visibility: Target,   needs: &["distributor", "ingester", "query-frontend"], build: None },
+    Row { name: "compactor",      visibility: Target,   needs: &["server", "overrides", "store"], build: Some(compactor::build) },
+    Row { name: "all",            visibility: Target,   needs: &["distributor", "ingester", "query-frontend", "compactor"], build: None },
 ];
 
 /// The table as modules.

@@ -2,7 +2,10 @@
 //!
 //! A [`Catalog`] is an immutable picture; whoever holds one keeps seeing the same segments. The
 //! listing of object storage is the truth, and [`CatalogKeeper`] reconciles it with what this
-//! process uploaded or deleted while the listing was under way.
+//! process uploaded or deleted while the listing was under way. Segments whose rows another one
+//! took over are *superseded* ([`lineage`]): they still exist, and no query reads them.
+
+mod lineage;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use segment::SegmentName;
 
 use crate::bucket::ObjectInfo;
+use lineage::{Day, Lineage};
 
 /// A segment that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,14 +46,13 @@ pub struct Catalog {
 /// The segments of a tenant by the day of their first row.
 #[derive(Debug, Clone, Default)]
 struct TenantSegments {
-    /// Each day's segments are sorted by name.
-    days: BTreeMap<i32, Arc<[Arc<StoredSegment>]>>,
+    days: BTreeMap<i32, Day>,
     /// How many days after its first row's a segment's last row lies, at most.
     span_days: i32,
 }
 
 impl Catalog {
-    /// The segments of a tenant that may hold rows of the range, by name.
+    /// The segments of a tenant that may hold rows of the range, by name; none is superseded.
     #[must_use]
     pub fn select(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<StoredSegment>> {
         let Some(segments) = self.tenants.get(tenant) else { return Vec::new() };
@@ -60,24 +63,27 @@ impl Catalog {
         segments
             .days
             .range(first_day..=range.end.day())
-            .flat_map(|(_, day)| day.iter())
+            .flat_map(|(_, day)| day.live.iter())
             .filter(|segment| segment.name.overlaps(range))
             .cloned()
             .collect()
     }
 
-    /// Whether a segment is part of this picture.
+    /// Whether the rows of a segment are part of this picture: it exists, superseded or not.
     #[must_use]
     pub fn contains(&self, name: &SegmentName) -> bool {
         self.get(name).is_some()
     }
 
-    /// The segment of a name.
+    /// The segment of a name, superseded or not.
     #[must_use]
     pub fn get(&self, name: &SegmentName) -> Option<Arc<StoredSegment>> {
         let day = self.tenants.get(name.tenant())?.days.get(&name.first().day())?;
-        let at = day.binary_search_by(|segment| segment.name.cmp(name)).ok()?;
-        day.get(at).cloned()
+        let find = |segments: &[Arc<StoredSegment>]| {
+            let at = segments.binary_search_by(|segment| segment.name.cmp(name)).ok()?;
+            segments.get(at).cloned()
+        };
+        find(&day.live).or_else(|| find(&day.superseded))
     }
 
     /// The tenants that have segments, sorted.
@@ -88,26 +94,42 @@ impl Catalog {
         tenants
     }
 
-    /// Every segment of a tenant, by day and name.
+    /// Every segment of a tenant that is not superseded, by day and name.
     #[must_use]
     pub fn all(&self, tenant: &TenantId) -> Vec<Arc<StoredSegment>> {
-        let segments = self.tenants.get(tenant);
-        segments.into_iter().flat_map(|s| s.days.values()).flat_map(|d| d.iter()).cloned().collect()
+        self.days(tenant).flat_map(|day| day.live.iter()).cloned().collect()
     }
 
-    /// How much a tenant has stored.
+    /// The segments of a tenant whose rows others took over, by day and name. They wait for being
+    /// deleted once nobody reads them any more.
+    #[must_use]
+    pub fn superseded(&self, tenant: &TenantId) -> Vec<Arc<StoredSegment>> {
+        self.days(tenant).flat_map(|day| day.superseded.iter()).cloned().collect()
+    }
+
+    fn days(&self, tenant: &TenantId) -> impl Iterator<Item = &Day> {
+        self.tenants.get(tenant).into_iter().flat_map(|segments| segments.days.values())
+    }
+
+    /// How much a tenant has stored; what is superseded does not count.
     #[must_use]
     pub fn totals(&self, tenant: &TenantId) -> Totals {
         self.tenants.get(tenant).map(|segments| segments.totals()).unwrap_or_default()
     }
 
-    /// How much all tenants have stored.
+    /// How much all tenants have stored; what is superseded does not count.
     #[must_use]
     pub fn total(&self) -> Totals {
         self.tenants.values().fold(Totals::default(), |sum, s| sum.plus(s.totals()))
     }
 
-    fn of(segments: impl IntoIterator<Item = Arc<StoredSegment>>) -> Self {
+    /// How many segments exist, superseded or not.
+    fn stored_count(&self) -> u64 {
+        let days = self.tenants.values().flat_map(|tenant| tenant.days.values());
+        days.map(|day| (day.live.len() + day.superseded.len()) as u64).sum()
+    }
+
+    fn of(segments: impl IntoIterator<Item = Arc<StoredSegment>>, lineage: &Lineage) -> Self {
         let mut days: BTreeMap<(TenantId, i32), Vec<Arc<StoredSegment>>> = BTreeMap::new();
         for segment in segments {
             let key = (segment.name.tenant().clone(), segment.name.first().day());
@@ -115,7 +137,7 @@ impl Catalog {
         }
         let mut tenants: HashMap<TenantId, TenantSegments> = HashMap::new();
         for ((tenant, day), segments) in days {
-            tenants.entry(tenant).or_default().put_day(day, segments);
+            tenants.entry(tenant).or_default().put_day(day, Day::new(segments, lineage));
         }
         let tenants = tenants.into_iter().map(|(tenant, s)| (tenant, Arc::new(s))).collect();
         Self { tenants }
@@ -125,15 +147,16 @@ impl Catalog {
     fn with_day(
         &self,
         name: &SegmentName,
+        lineage: &Lineage,
         change: impl FnOnce(&mut Vec<Arc<StoredSegment>>),
     ) -> Self {
         let mut new = self.clone();
         let tenant = new.tenants.entry(name.tenant().clone()).or_default();
         let day = name.first().day();
         let mut segments = TenantSegments::clone(tenant);
-        let mut of_day = segments.days.get(&day).map(|day| day.to_vec()).unwrap_or_default();
+        let mut of_day = segments.days.get(&day).map(Day::stored).unwrap_or_default();
         change(&mut of_day);
-        segments.put_day(day, of_day);
+        segments.put_day(day, Day::new(of_day, lineage));
         *tenant = Arc::new(segments);
         if tenant.days.is_empty() {
             new.tenants.remove(name.tenant());
@@ -143,22 +166,20 @@ impl Catalog {
 }
 
 impl TenantSegments {
-    fn put_day(&mut self, day: i32, mut segments: Vec<Arc<StoredSegment>>) {
-        segments.sort_by(|a, b| a.name.cmp(&b.name));
-        segments.dedup_by(|a, b| a.name == b.name);
-        for segment in &segments {
-            let span = segment.name.last().day().saturating_sub(day);
+    fn put_day(&mut self, number: i32, day: Day) {
+        for segment in day.live.iter().chain(&*day.superseded) {
+            let span = segment.name.last().day().saturating_sub(number);
             self.span_days = self.span_days.max(span);
         }
-        if segments.is_empty() {
-            self.days.remove(&day);
+        if day.is_empty() {
+            self.days.remove(&number);
         } else {
-            self.days.insert(day, segments.into());
+            self.days.insert(number, day);
         }
     }
 
     fn totals(&self) -> Totals {
-        let segments = self.days.values().flat_map(|day| day.iter());
+        let segments = self.days.values().flat_map(|day| day.live.iter());
         segments.fold(Totals::default(), |sum, segment| {
             let rows = segment.name.rows();
             sum.plus(Totals { segments: 1, bytes: segment.bytes, rows })
@@ -202,6 +223,8 @@ struct Changes {
     listings: u32,
     uploaded: Vec<Arc<StoredSegment>>,
     deleted: Vec<SegmentName>,
+    /// What is known of who took over whose rows.
+    lineage: Lineage,
 }
 
 /// A listing under way. Give it back to [`CatalogKeeper::finish`], or drop it.
@@ -225,14 +248,18 @@ impl CatalogKeeper {
         Arc::clone(&self.current.read())
     }
 
-    pub(crate) fn add(&self, segment: StoredSegment) {
+    /// Adds a segment; those named as its parents are superseded in the same instant.
+    pub(crate) fn add(&self, segment: StoredSegment, parents: &[u128]) {
         let segment = Arc::new(segment);
         let mut changes = self.changes.lock();
+        changes.lineage.learn(segment.name.hash(), parents);
         if changes.listings > 0 {
             changes.deleted.retain(|name| *name != segment.name);
             changes.uploaded.push(Arc::clone(&segment));
         }
-        let new = self.current().with_day(&segment.name, |day| day.push(Arc::clone(&segment)));
+        let new = self.current().with_day(&segment.name, &changes.lineage, |day| {
+            day.push(Arc::clone(&segment));
+        });
         *self.current.write() = Arc::new(new);
     }
 
@@ -242,8 +269,24 @@ impl CatalogKeeper {
             changes.uploaded.retain(|segment| segment.name != *name);
             changes.deleted.push(name.clone());
         }
-        let new = self.current().with_day(name, |day| day.retain(|s| s.name != *name));
+        let new =
+            self.current().with_day(name, &changes.lineage, |day| day.retain(|s| s.name != *name));
         *self.current.write() = Arc::new(new);
+    }
+
+    /// Remembers whose rows a segment took over, for pictures to come.
+    pub(crate) fn learn(&self, name: &SegmentName, parents: &[u128]) {
+        self.changes.lock().lineage.learn(name.hash(), parents);
+    }
+
+    /// Which of some listed segments may supersede others without that being known: those whose
+    /// parents should be learned before the listing is taken over.
+    pub(crate) fn unexplained(&self, objects: &[ObjectInfo]) -> Vec<StoredSegment> {
+        let names = objects.iter().filter_map(|object| {
+            let name = SegmentName::parse(&object.name).ok()?;
+            Some(StoredSegment { name, bytes: object.bytes })
+        });
+        self.changes.lock().lineage.unexplained(names.collect())
     }
 
     /// To be called before a listing is asked for.
@@ -254,7 +297,7 @@ impl CatalogKeeper {
 
     /// Takes over what was listed, corrected by what happened meanwhile.
     pub(crate) fn finish(&self, listing: Listing<'_>, objects: Vec<ObjectInfo>) -> Refreshed {
-        let changes = self.changes.lock();
+        let mut changes = self.changes.lock();
         let before = self.current();
         let mut refreshed = Refreshed::default();
         let mut segments: HashMap<SegmentName, Arc<StoredSegment>> = HashMap::new();
@@ -278,8 +321,9 @@ impl CatalogKeeper {
         }
         refreshed.added = segments.keys().filter(|name| !before.contains(name)).count() as u64;
         let kept = segments.len() as u64 - refreshed.added;
-        refreshed.removed = before.total().segments - kept;
-        let new = Catalog::of(segments.into_values());
+        refreshed.removed = before.stored_count() - kept;
+        changes.lineage.keep_only(segments.keys().map(SegmentName::hash).collect());
+        let new = Catalog::of(segments.into_values(), &changes.lineage);
         *self.current.write() = Arc::new(new);
         // The end of the listing takes the same lock.
         drop(changes);

@@ -73,6 +73,15 @@ pub enum Error {
         #[source]
         source: Arc<segment::FormatError>,
     },
+    /// The counts of a segment do not decode: count its rows; a person must look.
+    #[error("counts of {name}")]
+    Cells {
+        /// Name of the object.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: Arc<segment::FormatError>,
+    },
     /// The configuration cannot work; the text names the field.
     #[error("object storage configuration: {message}")]
     Config {
@@ -91,7 +100,7 @@ impl Error {
             Self::OutOfSpace { .. } | Self::Io { .. } | Self::Remote { .. } => {
                 ErrorKind::Unavailable
             }
-            Self::Short { .. } | Self::Footer { .. } => ErrorKind::Corrupt,
+            Self::Short { .. } | Self::Footer { .. } | Self::Cells { .. } => ErrorKind::Corrupt,
             Self::Config { .. } => ErrorKind::Invalid,
         }
     }

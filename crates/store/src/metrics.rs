@@ -48,6 +48,7 @@ pub struct Metrics {
     pub(crate) footer_hits: Counter,
     pub(crate) footer_misses: Counter,
     pub(crate) footer_cache_bytes: Gauge<i64, std::sync::atomic::AtomicI64>,
+    pub(crate) cells_cache_bytes: Gauge<i64, std::sync::atomic::AtomicI64>,
     pub(crate) last_refresh_seconds: Gauge<f64, AtomicU64>,
 }
 
@@ -70,6 +71,7 @@ impl Default for Metrics {
             footer_hits: Counter::default(),
             footer_misses: Counter::default(),
             footer_cache_bytes: Gauge::default(),
+            cells_cache_bytes: Gauge::default(),
             last_refresh_seconds: Gauge::default(),
         }
     }
@@ -148,6 +150,11 @@ impl Metrics {
             "sigyn_footer_cache_bytes",
             "Memory of the cached footers",
             self.footer_cache_bytes.clone(),
+        );
+        registry.register(
+            "sigyn_cells_cache_bytes",
+            "Memory of the cached counts of segments",
+            self.cells_cache_bytes.clone(),
         );
     }
 

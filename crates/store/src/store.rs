@@ -7,11 +7,13 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use model::{TenantId, TimeRange};
 use runtime::clock::Clock;
-use segment::{EncodedSegment, SegmentName};
+use segment::{EncodedSegment, SegmentCells, SegmentName};
 
 use crate::bucket::{Bucket, Created};
 use crate::catalog::{Catalog, CatalogKeeper, Refreshed, StoredSegment};
+use crate::cells::CellsCache;
 use crate::config::Config;
+use crate::deletes::{DeleteKeeper, DeleteRequest, DeleteState, Deletes};
 use crate::error::Error;
 use crate::footers::{FooterCache, SegmentFooter};
 use crate::metrics::Metrics;
@@ -31,7 +33,9 @@ pub struct Dependencies {
 pub struct Store {
     bucket: Bucket,
     catalog: CatalogKeeper,
+    deletes: DeleteKeeper,
     footers: FooterCache,
+    cells: CellsCache,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -49,7 +53,9 @@ impl Store {
         let store = Self {
             bucket: Bucket::open(&config, Arc::clone(&clock), metrics.clone())?,
             catalog: CatalogKeeper::default(),
+            deletes: DeleteKeeper::default(),
             footers: FooterCache::new(config.footer_cache_bytes, metrics.clone()),
+            cells: CellsCache::new(metrics.clone()),
             clock,
             metrics,
         };
@@ -57,7 +63,8 @@ impl Store {
         Ok(Arc::new(store))
     }
 
-    /// Stores a segment. When it returns, the segment is durable and part of the catalog.
+    /// Stores a segment. When it returns, the segment is durable and part of the catalog, and the
+    /// segments that it names as its parents are superseded.
     ///
     /// Uploading the same segment again changes nothing and succeeds.
     ///
@@ -75,8 +82,9 @@ impl Store {
             }
             Created::New | Created::Existed { .. } => {}
         }
-        self.footers.insert(name.clone(), Arc::new(SegmentFooter::new(footer)));
-        self.catalog.add(StoredSegment { name: name.clone(), bytes: expected });
+        let footer = Arc::new(SegmentFooter::new(footer));
+        self.footers.insert(name.clone(), Arc::clone(&footer));
+        self.catalog.add(StoredSegment { name: name.clone(), bytes: expected }, footer.parents());
         self.measure_catalog();
         Ok(name)
     }
@@ -138,6 +146,33 @@ impl Store {
         runtime.block_on(join_all(segments.iter().map(|segment| self.footer(segment))))
     }
 
+    /// The counts of a segment, from memory when possible; `None` when it keeps none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cells`] when they are damaged, else as [`Store::read_blocking`]; the rows can be
+    /// counted instead.
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn cells_blocking(
+        &self,
+        segment: &StoredSegment,
+        footer: &SegmentFooter,
+    ) -> Result<Option<Arc<SegmentCells>>, Error> {
+        let Some(range) = footer.cells() else { return Ok(None) };
+        if let Some(cells) = self.cells.get(&segment.name) {
+            return Ok(Some(cells));
+        }
+        let bytes = self.read_blocking(segment, &[range])?;
+        let damaged =
+            |source| Error::Cells { name: segment.name.to_string(), source: Arc::new(source) };
+        let cells = Arc::new(segment::decode_cells(footer, &bytes[0]).map_err(damaged)?);
+        self.cells.insert(segment.name.clone(), Arc::clone(&cells));
+        Ok(Some(cells))
+    }
+
     /// Reads ranges of a segment, in the order asked; ranges close together are read as one.
     ///
     /// # Errors
@@ -168,6 +203,33 @@ impl Store {
         self.bucket.read_blocking(&segment.name.to_string(), ranges)
     }
 
+    /// [`Store::read_blocking`] for many segments, in their order. Remote storage is asked for
+    /// several at once; a segment of which nothing is wanted is not touched.
+    ///
+    /// # Panics
+    ///
+    /// Remote backends: on a thread of the asynchronous runtime.
+    pub fn read_each_blocking(
+        &self,
+        wanted: &[(&StoredSegment, Vec<Range<u64>>)],
+    ) -> Vec<Result<Vec<Bytes>, Error>> {
+        let Some(runtime) = self.bucket.runtime() else {
+            let read = |(segment, ranges): &(&StoredSegment, Vec<Range<u64>>)| match &ranges[..] {
+                [] => Ok(Vec::new()),
+                ranges => self.read_blocking(segment, ranges),
+            };
+            return wanted.iter().map(read).collect();
+        };
+        let read = wanted.iter().map(|(segment, ranges)| async move {
+            match &ranges[..] {
+                [] => Ok(Vec::new()),
+                ranges => self.read(segment, ranges).await,
+            }
+        });
+        // The bucket bounds how many requests are under way.
+        runtime.block_on(join_all(read))
+    }
+
     /// Lists object storage and takes over what other processes uploaded or deleted. Segments that
     /// this process uploads or deletes meanwhile stay as it left them.
     ///
@@ -175,9 +237,21 @@ impl Store {
     ///
     /// What the storage says; the catalog stays as it was, try again later.
     pub async fn refresh(&self) -> Result<Refreshed, Error> {
+        let deletes = self.deletes.read(&self.bucket).await?;
         let listing = self.catalog.begin();
         let objects = self.bucket.list(SEGMENTS).await?;
+        let unexplained = self.catalog.unexplained(&objects);
+        let footers = join_all(unexplained.iter().map(|segment| self.footer(segment))).await;
+        for (segment, footer) in unexplained.iter().zip(footers) {
+            // One that cannot be read hides nothing; whoever queries it is told why.
+            if let Ok(footer) = footer {
+                self.catalog.learn(&segment.name, footer.parents());
+            }
+        }
         let refreshed = self.catalog.finish(listing, objects);
+        // Later than the segments: a request that is not in force any more must not be gone
+        // before the segments are that still held its rows.
+        deletes.publish();
         self.metrics.catalog_refreshes.inc();
         self.metrics.catalog_ignored.set(refreshed.ignored as i64);
         self.metrics.last_refresh_seconds.set(self.clock.now().as_millis() as f64 / 1e3);
@@ -195,8 +269,59 @@ impl Store {
         let _remembered = self.catalog.begin();
         self.catalog.remove(name);
         self.footers.remove(name);
+        self.cells.remove(name);
         self.measure_catalog();
         self.bucket.delete(&name.to_string()).await
+    }
+
+    /// The delete requests that exist now, as far as this process knows.
+    ///
+    /// Look at them before the heads and the catalog: what a request that is not in force any
+    /// more hid is then gone from both.
+    #[must_use]
+    pub fn deletes(&self) -> Arc<Deletes> {
+        self.deletes.current()
+    }
+
+    /// Stores a delete request. When it returns, the request is durable and in force. Answers
+    /// [`Created::Existed`] when another one has its id.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; try again later.
+    pub async fn create_delete(&self, request: DeleteRequest) -> Result<Created, Error> {
+        self.deletes.create(&self.bucket, request).await
+    }
+
+    /// Notes how far a delete request has come; one that was removed stays removed.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; try again later.
+    pub async fn mark_delete(
+        &self,
+        request: &DeleteRequest,
+        state: DeleteState,
+    ) -> Result<(), Error> {
+        self.deletes.mark(&self.bucket, request, state).await
+    }
+
+    /// Removes a delete request; what it hid and still exists is seen again.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; the request may still exist.
+    pub async fn remove_delete(&self, request: &DeleteRequest) -> Result<(), Error> {
+        self.deletes.remove(&self.bucket, request).await
+    }
+
+    /// Removes what interrupted removals of delete requests left behind, as last listed.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; try again later.
+    pub async fn sweep_deletes(&self) -> Result<(), Error> {
+        self.deletes.sweep(&self.bucket).await
     }
 
     /// The objects beside the segments.

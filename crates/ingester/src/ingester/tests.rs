@@ -97,7 +97,7 @@ impl World {
                 let bytes = self.store.read_blocking(&segment, &ranges).unwrap();
                 let timestamps = decode_timestamps(block, &bytes[0]).unwrap();
                 let lengths = decode_lengths(block, &bytes[1]).unwrap();
-                let lines = decode_lines(block, &lengths, &bytes[2]).unwrap();
+                let lines = decode_lines(block, &timestamps, &lengths, &bytes[2]).unwrap();
                 for (stream, rows) in block.run_rows() {
                     let stream = footer.streams().value(stream, "n").parse().unwrap();
                     for row in rows {
@@ -148,6 +148,7 @@ fn in_memory(ingester: &Ingester, tenant: &str) -> BTreeMap<Entry, usize> {
         range: everything(),
         direction: Direction::Forward,
         required: Vec::new(),
+        required_labels: Vec::new(),
     };
     let mut found = BTreeMap::new();
     for piece in snapshot.pieces(&selection).unwrap() {

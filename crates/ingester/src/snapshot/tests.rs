@@ -51,7 +51,13 @@ fn tenant(groups: &[(Vec<Entry>, bool)]) -> Tenant {
 
 fn selection(matchers: &[Matcher], range: TimeRange) -> Selection {
     let direction = Direction::Forward;
-    Selection { matchers: matchers.to_vec(), range, direction, required: Vec::new() }
+    Selection {
+        matchers: matchers.to_vec(),
+        range,
+        direction,
+        required: Vec::new(),
+        required_labels: Vec::new(),
+    }
 }
 
 /// Everything that a snapshot shows of a selection.

@@ -9,9 +9,9 @@ use model::level::LEVEL_NAME;
 use model::{Level, TimeRange, Timestamp};
 
 use super::error::QueryError;
-use super::window::Windows;
+use super::window::{SpanCursor, Windows};
 use crate::pipeline::{Metadata, Reduction, RowView};
-use crate::source::{Cell, Piece, Source, StreamRun};
+use crate::source::{Cell, Cells, Piece, Source, StreamRun};
 use crate::syntax::ast::LogRange;
 
 /// Reads cells for an aggregation that they can answer.
@@ -127,25 +127,68 @@ impl<'a> CellReader<'a> {
     ///
     /// [`QueryError::Source`].
     pub fn split(&self, piece: &Piece) -> Result<Option<Split>, QueryError> {
-        let Some(cells) = self.source.cells(piece)? else { return Ok(None) };
-        let mut by_run: Vec<Vec<Cell>> = vec![Vec::new(); cells.runs.len()];
-        for cell in cells.cells.iter().filter(|cell| cell.lines > 0 && self.is_wanted(cell)) {
-            if let Some(own) = by_run.get_mut(cell.run as usize) {
-                own.push(*cell);
+        let Some(Cells { runs, cells }) = self.source.cells(piece)? else { return Ok(None) };
+        let mut sorted = Vec::new();
+        let cells: &[Cell] = if cells.is_sorted_by_key(|cell| cell.run) {
+            &cells
+        } else {
+            sorted.extend_from_slice(&cells);
+            sorted.sort_by_key(|cell| cell.run);
+            &sorted
+        };
+        let whole = Vec::with_capacity(cells.len());
+        let mut split = Split { runs: Vec::new(), whole, rest: Rest::default() };
+        let mut cursor = SpanCursor::new(self.windows);
+        let mut wanted = Vec::new();
+        for own in cells.chunk_by(|a, b| a.run == b.run) {
+            let index = own[0].run as usize;
+            let Some(run) = runs.get(index) else { continue };
+            if self.is_covered(run) && run.copies.is_none() {
+                let before = split.whole.len();
+                if self.count_all(index, own, &mut cursor, &mut split.whole) {
+                    continue;
+                }
+                split.whole.truncate(before);
             }
-        }
-        let mut split = Split { runs: Vec::new(), whole: Vec::new(), rest: Rest::default() };
-        for (index, (run, own)) in cells.runs.iter().zip(by_run).enumerate() {
-            let cut = self.cut_spans(run, &own);
-            for cell in own.iter().filter(|cell| !meets(cell, &cut)) {
+            wanted.clear();
+            let is_wanted = |cell: &&Cell| cell.lines > 0 && self.is_wanted(cell);
+            wanted.extend(own.iter().filter(is_wanted).copied());
+            let cut = self.cut_spans(run, &wanted);
+            for cell in wanted.iter().filter(|cell| !meets(cell, &cut)) {
                 split.whole.extend(self.count(index, cell));
             }
             if !cut.is_empty() {
                 split.rest.0.push((run.clone(), cut));
             }
         }
-        split.runs = cells.runs;
+        split.runs = runs;
         Ok(Some(split))
+    }
+
+    /// Counts the cells of a run, unless a window's edge cuts one; then answers `false`.
+    fn count_all(
+        &self,
+        run: usize,
+        cells: &[Cell],
+        cursor: &mut SpanCursor<'_>,
+        counted: &mut Vec<Counted>,
+    ) -> bool {
+        for cell in cells.iter().filter(|cell| cell.start < cell.end) {
+            let (start, last) = (cell.start.0, cell.end.0 - 1);
+            let span = cursor.index_of(start);
+            if !cursor.holds(last) {
+                if !self.windows.is_uncut(start, last) {
+                    return false;
+                }
+                if span.is_none() {
+                    continue;
+                }
+            }
+            let (Some(span), 1..) = (span, cell.lines) else { continue };
+            let Cell { level, lines, bytes, .. } = *cell;
+            counted.push(Counted { run, level, start, span, lines, bytes });
+        }
+        true
     }
 
     /// Whether a window looks at some of the cell's time.

@@ -196,7 +196,7 @@ impl Source for MemorySource {
             return Ok(None);
         }
         let (stored, matchers) = self.described(piece)?;
-        let mut cells = Cells { runs: Vec::new(), cells: [].into() };
+        let mut cells = Cells { runs: Vec::new(), cells: Vec::new() };
         let mut counts: BTreeMap<(u32, i64, u8), (u64, u64)> = BTreeMap::new();
         let mut start = 0;
         for (run, (labels, rows)) in (0..).zip(stored.matching(&matchers)) {

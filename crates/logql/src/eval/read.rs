@@ -17,6 +17,9 @@ use crate::pipeline::Scratch;
 use crate::source::{Batch, Piece, StreamRun, WantLines};
 use crate::syntax::ast::{LogRange, Stage};
 
+/// Codes of levels, with 0 for none.
+const LEVEL_CODES: usize = 9;
+
 /// What one row counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SampleValue {
@@ -109,16 +112,25 @@ impl<'a, A: Accumulator> Reader<'a, A> {
             None => None,
         };
         let Some(split) = split else { return self.read_rows(piece, None) };
-        // The series of the last cell: cells of one stream and level stand together.
-        let mut last: Option<(usize, u8, Option<u32>)> = None;
+        // The series of the current run by level: cells of one stream stand together.
+        let mut known: [Option<Option<u32>>; LEVEL_CODES] = [None; LEVEL_CODES];
+        let mut current = None;
         for cell in &split.whole {
             self.ticker.tick()?;
-            let known = last.filter(|(run, level, _)| (*run, *level) == (cell.run, cell.level));
-            let series = match known {
-                Some((_, _, series)) => series,
-                None => self.series_of(cell, &split.runs[cell.run])?,
+            if current != Some(cell.run) {
+                current = Some(cell.run);
+                known = [None; LEVEL_CODES];
+            }
+            let series = match known.get(usize::from(cell.level)).copied().flatten() {
+                Some(series) => series,
+                None => {
+                    let series = self.series_of(cell, &split.runs[cell.run])?;
+                    if let Some(place) = known.get_mut(usize::from(cell.level)) {
+                        *place = Some(series);
+                    }
+                    series
+                }
             };
-            last = Some((cell.run, cell.level, series));
             if let Some(series) = series {
                 self.table.at(series, cell.span)?.add_counted(cell.lines, cell.bytes);
             }

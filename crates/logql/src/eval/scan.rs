@@ -3,13 +3,17 @@
 use std::ops::Range;
 
 use model::answer::QueryStats;
+use model::columns::TextColumn;
+use model::level::LEVEL_NAME;
 use model::{Direction, Matcher, TimeRange, Timestamp};
 
 use super::control::Meter;
 use super::copies::{Arrival, Copies, RowKey, row_key};
 use super::error::QueryError;
 use crate::pipeline::{Metadata, Pipeline, RowView};
-use crate::source::{Batch, Piece, Selection, Source, StreamRun, Want, WantLines, WantMetadata};
+use crate::source::{
+    Batch, Piece, RequiredLabel, Selection, Source, StreamRun, Want, WantLines, WantMetadata,
+};
 
 /// Everything that the threads of one read share.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub struct Scan<'a> {
     /// The stages that rows pass.
     pub pipeline: &'a Pipeline,
     want: Want,
+    /// What structured metadata must be, if not the stream's labels.
+    given: Vec<RequiredLabel>,
     /// The time that rows must lie in.
     pub range: TimeRange,
     copies: Copies<'a>,
@@ -41,7 +47,10 @@ impl<'a> Scan<'a> {
         meter: Meter<'a>,
     ) -> Self {
         let want = pipeline.wants();
-        Self { source, pipeline, want, range, copies: Copies::new(meter), meter }
+        let mut given = pipeline.required_labels();
+        // Which levels a piece has is known without reading it.
+        given.retain(|label| label.or_texts.is_empty() && *label.name != *LEVEL_NAME);
+        Self { source, pipeline, want, given, range, copies: Copies::new(meter), meter }
     }
 
     /// The pieces that may hold rows of a selector.
@@ -62,6 +71,7 @@ impl<'a> Scan<'a> {
             range: self.range,
             direction,
             required: self.pipeline.required(),
+            required_labels: self.pipeline.required_labels(),
         })?;
         pieces.retain(|piece| self.range.overlaps(piece.first, piece.last));
         Ok(pieces)
@@ -75,6 +85,9 @@ impl<'a> Scan<'a> {
     /// [`QueryError::Source`].
     pub fn load(&self, piece: &Piece, stats: &mut QueryStats) -> Result<Batch, QueryError> {
         self.meter.check()?;
+        if !self.given.is_empty() && !piece.is_head && !self.has_given(piece, stats)? {
+            return Ok(Batch::default());
+        }
         let full = Want { lines: WantLines::Text, metadata: WantMetadata::All };
         let mut batch = self.source.load(piece, &self.want)?;
         stats.compressed_bytes += batch.compressed_bytes;
@@ -84,6 +97,25 @@ impl<'a> Scan<'a> {
         }
         stats.blocks_read += 1;
         Ok(batch)
+    }
+
+    /// Whether some row of a piece may have what structured metadata must be: a small part of the
+    /// piece, which saves the rest where an index was wrong.
+    fn has_given(&self, piece: &Piece, stats: &mut QueryStats) -> Result<bool, QueryError> {
+        let names = self.given.iter().map(|label| label.name.to_string()).collect();
+        let want = Want { lines: WantLines::None, metadata: WantMetadata::Names(names) };
+        let batch = self.source.load(piece, &want)?;
+        stats.compressed_bytes += batch.compressed_bytes;
+        let holds = |label: &RequiredLabel| {
+            let named = |column: &&TextColumn| column.name() == &*label.name;
+            let is_wanted = |value: &Box<str>| label.values.contains(value);
+            let column = batch.metadata.iter().find(named);
+            column.is_some_and(|column| column.values().iter().any(is_wanted))
+                || batch.runs.iter().any(|run| run.labels.get(&label.name).is_some())
+        };
+        let holds = self.given.iter().all(holds);
+        stats.blocks_read += u64::from(!holds);
+        Ok(holds)
     }
 
     /// Whether rows of a run may stand in other origins too.

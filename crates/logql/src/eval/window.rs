@@ -254,6 +254,12 @@ impl<'a> SpanCursor<'a> {
         self.last = self.windows.span_of(at);
         self.last.map(|span| span.index)
     }
+
+    /// Whether the span found last holds an instant.
+    #[inline]
+    pub fn holds(&self, at: i64) -> bool {
+        self.last.is_some_and(|span| span.contains(at))
+    }
 }
 
 #[cfg(test)]

@@ -118,7 +118,11 @@ impl Filter {
             }
             // Every part runs, because each may mark the row.
             Self::All(parts) => {
-                parts.iter().fold(true, |all, part| part.keeps(labels, view) && all)
+                let mut all = true;
+                for part in parts {
+                    all &= part.keeps(labels, view);
+                }
+                all
             }
             Self::Any(parts) => parts.iter().any(|part| part.keeps(labels, view)),
         }

@@ -20,12 +20,12 @@ pub(super) fn lowercase(text: &str) -> String {
 
 /// A substring to find.
 #[derive(Clone)]
-pub(super) struct Literal(Finder<'static>);
+pub(super) struct Literal(Box<Finder<'static>>);
 
 impl Literal {
     /// Prepares the search; `text` may be empty.
     pub(super) fn new(text: &[u8]) -> Self {
-        Self(Finder::new(text).into_owned())
+        Self(Box::new(Finder::new(text).into_owned()))
     }
 
     /// The substring.
@@ -192,12 +192,14 @@ fn compiled(pattern: &str) -> Regex {
     let syntax = regex_automata::util::syntax::Config::new().utf8(false);
     let config = Regex::config().utf8_empty(false);
     // Classes of listed characters always compile; two anchors stand in for the impossible.
-    Regex::builder()
-        .configure(config.clone())
-        .syntax(syntax)
-        .build(pattern)
-        .or_else(|_| Regex::builder().configure(config).build("\\z\\A"))
-        .expect("a pattern of two anchors compiles")
+    let built = Regex::builder().configure(config.clone()).syntax(syntax).build(pattern);
+    match built {
+        Ok(regex) => regex,
+        Err(_) => Regex::builder()
+            .configure(config)
+            .build("\\z\\A")
+            .expect("a pattern of two anchors compiles"),
+    }
 }
 
 #[cfg(test)]

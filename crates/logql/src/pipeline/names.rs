@@ -113,9 +113,7 @@ pub(super) fn append_sanitized(key: &[u8], out: &mut String) {
     if key.is_empty() {
         return;
     }
-    if !out.is_empty() {
-        out.push('_');
-    } else if key[0].is_ascii_digit() {
+    if !out.is_empty() || key[0].is_ascii_digit() {
         out.push('_');
     }
     for chunk in key.utf8_chunks() {

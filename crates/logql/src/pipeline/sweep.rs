@@ -270,12 +270,9 @@ fn require(test: &TextTest, out: &mut Vec<Required>) {
     match test {
         TextTest::Contains(literal) => out.push(exactly(literal.as_bytes())),
         TextTest::ContainsFold(literal) => {
-            out.extend(
-                plain_part(literal.as_str()).map(|part| Required {
-                    any_of: vec![part.as_bytes().into()],
-                    ignores_case: true,
-                }),
-            );
+            let in_any_case =
+                |part: &str| Required { any_of: vec![part.as_bytes().into()], ignores_case: true };
+            out.extend(plain_parts(literal.as_str()).map(in_any_case));
         }
         TextTest::Shape(pattern) => {
             out.extend(pattern.literals().filter(|literal| !literal.is_empty()).map(exactly));
@@ -306,10 +303,10 @@ fn require_any(tests: &[TextTest]) -> Option<Required> {
     (!any_of.is_empty()).then_some(Required { any_of, ignores_case })
 }
 
-/// The longest part of a text in lower case that only ASCII letters can stand for.
-fn plain_part(lower: &str) -> Option<&str> {
+/// The parts of a text in lower case that only ASCII letters can stand for.
+fn plain_parts(lower: &str) -> impl Iterator<Item = &str> {
     let is_foreign = |c: char| !c.is_ascii() || matches!(c, 'i' | 'k');
-    lower.split(is_foreign).max_by_key(|part| part.len()).filter(|part| part.len() > 1)
+    lower.split(is_foreign).filter(|part| part.len() > 1)
 }
 
 #[cfg(test)]
@@ -402,6 +399,7 @@ mod tests {
         check(&[(Op::Contains, &["a", "b"])], &[(&["a", "b"], false)]);
         check(&[(Op::Regex, &["(?i)error"])], &[(&["error"], true)]);
         check(&[(Op::Regex, &["(?i)killed"])], &[(&["lled"], true)]);
+        check(&[(Op::Regex, &["(?i)declined"])], &[(&["decl"], true), (&["ned"], true)]);
         check(&[(Op::Regex, &["foo.*bar"])], &[(&["foo"], false), (&["bar"], false)]);
         check(&[(Op::Regex, &["x|foo\\d"])], &[]);
         check(&[(Op::Pattern, &["<_>ab<_>cd"])], &[(&["ab"], false), (&["cd"], false)]);

@@ -57,8 +57,11 @@ fn build(query: &str) -> Pipeline {
     built.unwrap_or_else(|error| panic!("{query}: {error}"))
 }
 
-/// Runs a case; answers the line, the series labels and the value.
-fn run(case: &Case<'_>) -> Option<(String, Vec<(String, String)>, f64)> {
+/// What a row became: its line, its series labels and its value.
+type Outcome = (String, Vec<(String, String)>, f64);
+
+/// Runs a case; `None` when the row was dropped.
+fn run(case: &Case<'_>) -> Option<Outcome> {
     let pipeline = build(case.query);
     let mut scratch = pipeline.scratch();
     let base = Labels::new(case.stream.iter().copied());

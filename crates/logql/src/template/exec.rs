@@ -45,7 +45,7 @@ pub(super) fn execute(
     };
     match exec.list(&Value::Labels, &template.root) {
         Ok(()) => Ok(()),
-        Err(Stop::Fault(fault)) => Err(*fault),
+        Err(Stop::Fault(fault)) => Err(fault),
         // The parser lets neither stand outside a loop.
         Err(Stop::Break | Stop::Continue) => Ok(()),
     }
@@ -53,7 +53,7 @@ pub(super) fn execute(
 
 /// Why the executor left a list early.
 enum Stop {
-    Fault(Box<String>),
+    Fault(String),
     Break,
     Continue,
 }
@@ -93,7 +93,7 @@ impl<'a> Exec<'a, '_> {
                 format!("template: {main}:{line}:{column}: executing {name} at <{node}>: {message}")
             }
         };
-        Err(Stop::Fault(Box::new(text)))
+        Err(Stop::Fault(text))
     }
 
     fn step(&mut self) -> Done<()> {

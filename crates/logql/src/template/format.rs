@@ -116,7 +116,7 @@ pub(super) fn special(value: f64) -> Option<&'static str> {
     if value.is_nan() {
         return Some("NaN");
     }
-    value.is_infinite().then(|| if value > 0.0 { "+Inf" } else { "-Inf" })
+    value.is_infinite().then_some(if value > 0.0 { "+Inf" } else { "-Inf" })
 }
 
 /// The shortest digits of a finite float, and its decimal exponent.

@@ -54,7 +54,7 @@ pub(super) fn to_int(value: &Value<'_>) -> i64 {
 
 /// A float without its fraction; out of range it is Go's smallest integer.
 fn truncate(value: f64) -> i64 {
-    let fits = value >= -9_223_372_036_854_775_808.0 && value < 9_223_372_036_854_775_808.0;
+    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value);
     if fits { value as i64 } else { i64::MIN }
 }
 

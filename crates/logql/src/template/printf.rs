@@ -439,12 +439,12 @@ mod tests {
             "    42|42    |000042|+42| 42",
         );
         let floats = [
-            Value::Float(3.14159),
+            Value::Float(3.25159),
             Value::Float(2.5),
             Value::Float(123456.789),
             Value::Float(1e-9),
         ];
-        check("%6.3f|%-8.2f|%e|%g", &floats, " 3.142|2.50    |1.234568e+05|1e-09");
+        check("%6.3f|%-8.2f|%e|%g", &floats, " 3.252|2.50    |1.234568e+05|1e-09");
         let texts = [Value::text("a"), Value::text("b")];
         check("%[2]s %[1]s", &texts, "b a");
         check("%*d", &[Value::Int(5), int.clone()], "   42");
@@ -492,8 +492,8 @@ mod tests {
         );
         check(
             "%08.3f|%+.1e",
-            &[Value::Float(-3.14159), Value::Float(12345.0)],
-            "-003.142|+1.2e+04",
+            &[Value::Float(-3.25159), Value::Float(12345.0)],
+            "-003.252|+1.2e+04",
         );
     }
 }

@@ -148,7 +148,7 @@ fn trimmed<'a>(
         let cut = kept.iter().take_while(|rune| is_cut(rune)).count();
         kept.drain(..cut);
     }
-    while right && kept.last().is_some_and(|rune| is_cut(&rune)) {
+    while right && kept.last().is_some_and(is_cut) {
         kept.pop();
     }
     Value::text(kept.concat())
@@ -237,8 +237,11 @@ pub(super) fn align_right<'a>(call: &Call<'_, 'a>) -> Outcome<'a> {
     Ok(Value::text(out))
 }
 
+/// The characters of a text, and how many it lacks to a width.
+type Aligned<'c> = (Vec<&'c [u8]>, usize);
+
 /// The characters of a text and how many it lacks; `None` for a negative width.
-fn aligned<'c>(call: &'c Call<'_, '_>) -> Result<Option<(Vec<&'c [u8]>, usize)>, String> {
+fn aligned<'c>(call: &'c Call<'_, '_>) -> Result<Option<Aligned<'c>>, String> {
     let Ok(width) = usize::try_from(call.int(0)) else { return Ok(None) };
     bounded(width)?;
     let runes: Vec<&[u8]> = runes(call.text(1)).collect();

@@ -2,14 +2,17 @@
 //!
 //! Rows of one origin (a head or a segment) are distinct. Two origins can hold the same row: a
 //! client sent it again, replicas flushed it, a compaction is under way. That is possible only for
-//! a stream that both hold, and only where the stream's times in both overlap. Copies between two
-//! heads are told by the heads themselves, which know the times of each stream.
+//! a stream that both hold, and only where the stream's times in both overlap; of two segments,
+//! only where [`common_times`](super::common_times) are equal. Copies between two heads are told by
+//! the heads themselves, which know the times of each stream.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use model::{Fingerprint, TimeRange, Timestamp};
-use store::SegmentFooter;
+use store::Store;
+
+use crate::source::common_times::{CommonTimes, KnownPairs, Member};
 
 /// Where rows stand, and when.
 #[derive(Debug, Clone)]
@@ -20,8 +23,8 @@ pub(crate) struct Origin {
     pub(crate) first: Timestamp,
     /// Time of the latest selected row.
     pub(crate) last: Timestamp,
-    /// The streams, when they are known one by one; a head may hold any.
-    pub(crate) streams: Option<Arc<SegmentFooter>>,
+    /// The segment, whose streams are known one by one; a head may hold any.
+    pub(crate) segment: Option<Member>,
 }
 
 /// The origins of a selection.
@@ -33,7 +36,30 @@ pub(crate) struct Origins {
     reach: Vec<Timestamp>,
     /// Which of them are heads.
     heads: HashSet<u64>,
+    /// Those that are segments.
+    segments: HashMap<u64, OwnSegment>,
+    /// Where to look for common times.
+    pairs: Option<(Arc<Store>, Arc<KnownPairs>)>,
 }
+
+/// A segment among the origins.
+#[derive(Debug)]
+struct OwnSegment {
+    origin: Origin,
+    /// The other origins of its time that may hold copies of its rows, once asked for.
+    neighbours: OnceLock<Box<[Neighbour]>>,
+}
+
+/// Another origin of a segment's time.
+#[derive(Debug)]
+struct Neighbour {
+    origin: Origin,
+    /// Of a segment: the times that both have, if they were compared.
+    common: Option<Arc<CommonTimes>>,
+}
+
+/// Segments of one time that are compared; beyond it copies are suspected wherever streams meet.
+const COMPARED_MAX: usize = 16;
 
 impl Origins {
     pub(crate) fn new(mut origins: Vec<Origin>) -> Self {
@@ -46,9 +72,18 @@ impl Origins {
                 latest
             })
             .collect();
-        let heads = origins.iter().filter(|origin| origin.streams.is_none());
+        let heads = origins.iter().filter(|origin| origin.segment.is_none());
         let heads = heads.map(|origin| origin.id).collect();
-        Self { sorted: origins, reach, heads }
+        let segments = origins.iter().filter(|origin| origin.segment.is_some()).map(|origin| {
+            (origin.id, OwnSegment { origin: origin.clone(), neighbours: OnceLock::new() })
+        });
+        let segments = segments.collect();
+        Self { sorted: origins, reach, heads, segments, pairs: None }
+    }
+
+    /// The same origins, of which segments are compared by the times of their rows.
+    pub(crate) fn compared(self, store: Arc<Store>, pairs: Arc<KnownPairs>) -> Self {
+        Self { pairs: Some((store, pairs)), ..self }
     }
 
     /// The span in which rows of a stream that stand in origin `own` between `first` and `last`
@@ -68,20 +103,54 @@ impl Origins {
                 (*start, *end) = ((*start).min(from), (*end).max(to));
             }
         };
-        let own_is_head = self.heads.contains(&own);
-        for other in self.overlapping(first, last).filter(|other| other.id != own) {
-            let Some(footer) = &other.streams else {
-                if !own_is_head {
-                    extend(other.first, other.last);
+        if let Some(own) = self.segments.get(&own) {
+            for other in own.neighbours.get_or_init(|| self.neighbours(&own.origin)) {
+                let Neighbour { origin, common } = other;
+                match (&origin.segment, common) {
+                    (_, Some(common)) => {
+                        let span = common.get(&fingerprint);
+                        span.into_iter().for_each(|span| extend(span.0, span.1));
+                    }
+                    (Some(member), None) => {
+                        let streams = member.footer.streams();
+                        for ordinal in member.footer.ordinals_of(fingerprint) {
+                            extend(streams.first(ordinal), streams.last(ordinal));
+                        }
+                    }
+                    (None, None) => extend(origin.first, origin.last),
                 }
-                continue;
-            };
-            for ordinal in footer.ordinals_of(fingerprint) {
-                let streams = footer.streams();
-                extend(streams.first(ordinal), streams.last(ordinal));
+            }
+        } else {
+            for other in self.overlapping(first, last).filter(|other| other.id != own) {
+                let Some(member) = &other.segment else {
+                    if !self.heads.contains(&own) {
+                        extend(other.first, other.last);
+                    }
+                    continue;
+                };
+                let streams = member.footer.streams();
+                for ordinal in member.footer.ordinals_of(fingerprint) {
+                    extend(streams.first(ordinal), streams.last(ordinal));
+                }
             }
         }
         span.map(|(start, end)| TimeRange::new(start, Timestamp(end.0.saturating_add(1))))
+    }
+
+    /// The other origins of a segment's time that may hold copies of its rows.
+    fn neighbours(&self, own: &Origin) -> Box<[Neighbour]> {
+        let others: Vec<&Origin> =
+            self.overlapping(own.first, own.last).filter(|other| other.id != own.id).collect();
+        let compared = self.pairs.as_ref().filter(|_| others.len() <= COMPARED_MAX);
+        let common = |other: &Origin| {
+            let (store, pairs) = compared?;
+            pairs.of(store, own.segment.as_ref()?, other.segment.as_ref()?)
+        };
+        others
+            .into_iter()
+            .map(|other| Neighbour { origin: other.clone(), common: common(other) })
+            .filter(|other| other.common.as_ref().is_none_or(|common| !common.is_empty()))
+            .collect()
     }
 
     /// The origins with rows between two times (inclusive).
@@ -102,7 +171,7 @@ mod tests {
     use super::*;
 
     fn head(id: u64, first: i64, last: i64) -> Origin {
-        Origin { id, first: Timestamp(first), last: Timestamp(last), streams: None }
+        Origin { id, first: Timestamp(first), last: Timestamp(last), segment: None }
     }
 
     fn span(origins: &Origins, own: u64, first: i64, last: i64) -> Option<(i64, i64)> {

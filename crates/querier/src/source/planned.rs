@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use logql::source::{Batch, Cell, Cells, Selection, SourceError, StreamRun, Want};
 use logql::source::{WantLines, WantMetadata};
 use model::columns::Lines;
-use model::{Fingerprint, Labels, Timestamp};
+use model::{Fingerprint, Labels, TimeRange, Timestamp};
 use segment::{BlockMeta, MetadataColumn, SegmentCells};
 use store::{SegmentFooter, Store, StoredSegment};
 
 use crate::source::label_pool::LabelPool;
 use crate::source::origins::Origins;
-use crate::source::{damaged, prune, source_error};
+use crate::source::{damaged, source_error};
 
 /// A segment and the streams that a selection takes from it.
 pub(crate) struct PlannedSegment {
@@ -56,6 +56,14 @@ impl PlannedSegment {
         Some(Self { stored, footer, origin, ordinals, pool, cells: OnceLock::new() })
     }
 
+    /// Keeps some of the selected streams; `false` when none is left.
+    pub(crate) fn retain_streams(&mut self, mut keeps: impl FnMut(u32) -> bool) -> bool {
+        if !self.ordinals.iter().all(|ordinal| keeps(*ordinal)) {
+            self.ordinals = self.ordinals.iter().copied().filter(|at| keeps(*at)).collect();
+        }
+        !self.ordinals.is_empty()
+    }
+
     /// The selected streams as ordinals of the segment, ascending.
     pub(crate) fn ordinals(&self) -> &[u32] {
         &self.ordinals
@@ -72,20 +80,18 @@ impl PlannedSegment {
         (first.unwrap_or(self.footer.first()), last.unwrap_or(self.footer.last()))
     }
 
-    /// The blocks that may hold selected rows, with the earliest and latest time of such a row.
-    pub(crate) fn blocks<'a>(
-        &'a self,
-        selection: &'a Selection,
-    ) -> impl Iterator<Item = (usize, &'a BlockMeta, Timestamp, Timestamp)> + 'a {
+    /// The blocks that hold selected streams, with the earliest and latest time of their rows.
+    pub(crate) fn blocks(
+        &self,
+        range: TimeRange,
+    ) -> impl Iterator<Item = (usize, &BlockMeta, Timestamp, Timestamp)> + '_ {
         self.footer.blocks().iter().enumerate().filter_map(move |(index, block)| {
-            if !selection.range.overlaps(block.first, block.last)
-                || !prune::may_hold(block, &selection.required)
-            {
+            if !range.overlaps(block.first, block.last) {
                 return None;
             }
             let (first, last) = self.span_in(block)?;
             // A stream's own times may lie outside those of the block's other rows.
-            selection.range.overlaps(first, last).then_some((index, block, first, last))
+            range.overlaps(first, last).then_some((index, block, first, last))
         })
     }
 
@@ -148,14 +154,16 @@ impl PlannedSegment {
         origins: &Origins,
     ) -> Result<Batch, SourceError> {
         let Some(block) = self.footer.blocks().get(block) else { return Ok(Batch::default()) };
-        let columns = Columns::of(block, want);
+        let selected = self.selected_runs(block);
+        // Lines behind the last selected run are nobody's concern.
+        let rows = selected.last().map_or(0, |run| run.rows.end);
+        let columns = Columns { rows, ..Columns::of(block, want) };
         let ranges = columns.ranges();
         let bytes =
             store.read_blocking(&self.stored, &ranges).map_err(|error| source_error(&error))?;
         let mut batch = columns.decode(&bytes).map_err(|error| self.damaged(&error))?;
         batch.compressed_bytes = ranges.iter().map(|range| range.end - range.start).sum();
-        batch.runs = self
-            .selected_runs(block)
+        batch.runs = selected
             .into_iter()
             .map(|selected| {
                 let times = &batch.timestamps[selected.rows.clone()];
@@ -197,7 +205,7 @@ impl PlannedSegment {
                 self.run(run, (first, last), origins)
             })
             .collect();
-        Ok(Some(Cells { runs, cells: cells.into() }))
+        Ok(Some(Cells { runs, cells }))
     }
 
     /// Calls `visit` for each count of a block's selected rows with the index of the stream among
@@ -246,31 +254,24 @@ impl PlannedSegment {
             return Ok(None);
         };
         let selected = self.selected_runs(block);
+        let mut cells = Vec::with_capacity(of_block.len());
+        if selected.len() == block.runs.len() {
+            cells.extend(of_block.map(|cell| own_cell(&cell, cell.run)));
+            return Ok(Some((selected, cells)));
+        }
         // From the block's runs to the selected ones.
         let mut place = vec![None; block.runs.len()];
         for (at, run) in (0u32..).zip(&selected) {
             place[run.run] = Some(at);
         }
-        let cells = of_block
-            .filter_map(|cell| {
-                let run = (*place.get(cell.run as usize)?)?;
-                let segment::Cell { level, start, end, lines, bytes, .. } = cell;
-                Some(Cell { run, level, start, end, lines, bytes })
-            })
-            .collect();
+        let place = |cell: &segment::Cell| place.get(cell.run as usize).copied().flatten();
+        cells.extend(of_block.filter_map(|cell| Some(own_cell(&cell, place(&cell)?))));
         Ok(Some((selected, cells)))
     }
 
     fn segment_cells(&self, store: &Store) -> Result<Option<Arc<SegmentCells>>, SourceError> {
-        self.cells.get_or_init(|| self.read_cells(store)).clone()
-    }
-
-    fn read_cells(&self, store: &Store) -> Result<Option<Arc<SegmentCells>>, SourceError> {
-        let Some(range) = self.footer.cells() else { return Ok(None) };
-        let bytes =
-            store.read_blocking(&self.stored, &[range]).map_err(|error| source_error(&error))?;
-        let cells = segment::decode_cells(&self.footer, &bytes[0]);
-        cells.map(|cells| Some(Arc::new(cells))).map_err(|error| self.damaged(&error))
+        let read = || store.cells_blocking(&self.stored, &self.footer);
+        self.cells.get_or_init(|| read().map_err(|error| source_error(&error))).clone()
     }
 
     fn damaged(&self, error: &segment::FormatError) -> SourceError {
@@ -278,11 +279,19 @@ impl PlannedSegment {
     }
 }
 
+/// A cell of a segment as the engine takes it, counted for a run of the selection.
+fn own_cell(cell: &segment::Cell, run: u32) -> Cell {
+    let segment::Cell { level, start, end, lines, bytes, .. } = *cell;
+    Cell { run, level, start, end, lines, bytes }
+}
+
 /// The columns of a block that a batch needs.
 struct Columns<'a> {
     block: &'a BlockMeta,
     lines: WantLines,
     metadata: Vec<&'a MetadataColumn>,
+    /// How many of the first lines are needed.
+    rows: usize,
 }
 
 impl<'a> Columns<'a> {
@@ -294,7 +303,7 @@ impl<'a> Columns<'a> {
                 names.iter().filter_map(|name| block.metadata_named(name)).collect()
             }
         };
-        Self { block, lines: want.lines, metadata }
+        Self { block, lines: want.lines, metadata, rows: block.rows as usize }
     }
 
     /// Timestamps, lengths, lines, metadata; those not wanted are empty.
@@ -318,7 +327,9 @@ impl<'a> Columns<'a> {
             WantLines::Lengths | WantLines::Text => segment::decode_lengths(block, &bytes[1])?,
         };
         let lines = match self.lines {
-            WantLines::Text => segment::decode_lines(block, &lengths, &bytes[2])?,
+            WantLines::Text => {
+                segment::decode_first_lines(block, &timestamps, &lengths, &bytes[2], self.rows)?
+            }
             WantLines::None | WantLines::Lengths => Lines::default(),
         };
         let metadata = self

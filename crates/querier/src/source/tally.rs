@@ -196,7 +196,7 @@ impl Tally<'_> {
         sink: &mut dyn TallySink,
     ) -> Result<(), SourceError> {
         let store = self.source.store();
-        for (index, ..) in segment.blocks(self.selection) {
+        for (index, ..) in segment.blocks(self.selection.range) {
             let mut cells = Vec::new();
             let counted = segment.visit_cells(store, index, &mut |stream, cell| {
                 if parts[stream].cut {
@@ -282,7 +282,7 @@ impl MetadataBytes {
         let blocks = plan
             .segments
             .iter()
-            .flat_map(|segment| segment.blocks(selection).map(move |(at, ..)| (segment, at)));
+            .flat_map(|segment| segment.blocks(selection.range).map(move |(at, ..)| (segment, at)));
         let candidates: Vec<Sample<'_>> =
             heads.chain(blocks.map(|(segment, at)| Sample::Block(segment, at))).collect();
         let mut measured = Self::default();

@@ -14,11 +14,14 @@ use segment::SegmentName;
 use store::{Catalog, SegmentFooter, Store, StoredSegment, StreamKey};
 
 use crate::config::Unreadable;
+use crate::metrics::Metrics;
 use crate::recent::{Recent, RecentSource};
+use crate::source::common_times::{KnownPairs, Member};
+use crate::source::hidden::Hidden;
 use crate::source::label_pool::LabelPool;
 use crate::source::origins::{Origin, Origins};
 use crate::source::planned::PlannedSegment;
-use crate::source::{LabelPairs, source_error};
+use crate::source::{LabelPairs, prune, source_error};
 
 /// Set in the id of a piece that stands in a head.
 const HEAD: u64 = 1 << 63;
@@ -27,16 +30,37 @@ const HEAD_RANK: u64 = 1 << 62;
 /// Warnings kept for one query; further ones say nothing new.
 const WARNINGS_MAX: usize = 16;
 
+/// What the sources of all tenants share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<Store>,
+    pub(crate) recent: Arc<dyn Recent>,
+    pub(crate) unreadable: Unreadable,
+    pub(crate) pool: Arc<LabelPool>,
+    pub(crate) pairs: Arc<KnownPairs>,
+    /// Threads that may look at indexes for one query.
+    pub(crate) threads: usize,
+    pub(crate) metrics: Metrics,
+}
+
 /// The rows of one tenant, as they were when a selector was first asked for.
 pub(crate) struct TenantSource {
     tenant: TenantId,
-    store: Arc<Store>,
-    recent: Arc<dyn Recent>,
-    unreadable: Unreadable,
-    pool: Arc<LabelPool>,
+    shared: Shared,
+    hidden: Hidden,
     views: Mutex<Vec<Arc<View>>>,
     plans: RwLock<Plans>,
     warnings: Mutex<BTreeSet<String>>,
+    pruned: Mutex<Pruned>,
+}
+
+/// What indexes did for a query.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pruned {
+    /// Blocks of the selection that hold no wanted row.
+    pub(crate) blocks: u64,
+    /// Compressed bytes of indexes that were read.
+    pub(crate) index_bytes: u64,
 }
 
 /// Heads and catalog of one moment, for one selector.
@@ -77,23 +101,21 @@ pub(crate) struct Plan {
 }
 
 impl TenantSource {
-    pub(crate) fn new(
-        tenant: TenantId,
-        store: Arc<Store>,
-        recent: Arc<dyn Recent>,
-        unreadable: Unreadable,
-        pool: Arc<LabelPool>,
-    ) -> Self {
+    pub(crate) fn new(tenant: TenantId, shared: Shared) -> Self {
         Self {
             tenant,
-            store,
-            recent,
-            unreadable,
-            pool,
+            shared,
+            hidden: Hidden::default(),
             views: Mutex::default(),
             plans: RwLock::default(),
             warnings: Mutex::default(),
+            pruned: Mutex::default(),
         }
+    }
+
+    /// The same rows without those that must not be seen.
+    pub(crate) fn hiding(self, hidden: Hidden) -> Self {
+        Self { hidden, ..self }
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
@@ -101,7 +123,12 @@ impl TenantSource {
     }
 
     pub(crate) fn store(&self) -> &Store {
-        &self.store
+        &self.shared.store
+    }
+
+    /// What indexes did so far.
+    pub(crate) fn pruned(&self) -> Pruned {
+        *self.pruned.lock()
     }
 
     /// The view for a selector; the same one whenever it is asked for again.
@@ -112,8 +139,8 @@ impl TenantSource {
             return Arc::clone(view);
         }
         // The order matters: a head that is flushed between the two is in both.
-        let heads = self.recent.snapshot(&self.tenant, matchers, range);
-        let catalog = self.store.catalog();
+        let heads = self.shared.recent.snapshot(&self.tenant, matchers, range);
+        let catalog = self.shared.store.catalog();
         let view = Arc::new(View { matchers: matchers.to_vec(), range, heads, catalog });
         views.push(Arc::clone(&view));
         view
@@ -124,8 +151,11 @@ impl TenantSource {
         let view = self.view(&selection.matchers, selection.range);
         let (heads, replaced) = view.heads_left(selection)?;
         let mut stored = view.catalog.select(&self.tenant, selection.range);
-        stored.retain(|segment| !replaced.contains(&segment.name));
-        let footers = self.store.footers_blocking(&stored);
+        let hidden_before = self.hidden.before();
+        stored.retain(|segment| {
+            !replaced.contains(&segment.name) && segment.name.last() >= hidden_before
+        });
+        let footers = self.shared.store.footers_blocking(&stored);
         let mut readable = Vec::with_capacity(stored.len());
         for (segment, footer) in stored.drain(..).zip(footers) {
             match footer {
@@ -139,7 +169,11 @@ impl TenantSource {
             .into_iter()
             .zip(first_origin..)
             .filter_map(|((stored, footer), origin)| {
-                PlannedSegment::new(stored, footer, origin, selection, &self.pool)
+                let streams = Arc::clone(&footer);
+                let keeps = |at| !self.hidden.hides_stream(streams.streams(), at);
+                let mut planned =
+                    PlannedSegment::new(stored, footer, origin, selection, &self.shared.pool)?;
+                planned.retain_streams(keeps).then_some(planned)
             })
             .collect();
         Ok(Plan { view, heads, segments })
@@ -163,7 +197,7 @@ impl TenantSource {
     /// Notes what cannot be read, or fails, as configured. What does not exist any more always
     /// fails: the query has to begin anew with a newer catalog.
     pub(crate) fn missed(&self, error: &SourceError) -> Result<(), SourceError> {
-        if self.unreadable == Unreadable::Fail || error.kind == model::ErrorKind::NotFound {
+        if self.shared.unreadable == Unreadable::Fail || error.kind == model::ErrorKind::NotFound {
             return Err(error.clone());
         }
         let mut warnings = self.warnings.lock();
@@ -191,6 +225,9 @@ impl TenantSource {
         for footer in self.footers(&view, range)? {
             let streams = footer.streams();
             for ordinal in streams.select_in(matchers, range) {
+                if self.hidden.hides_stream(streams, ordinal) {
+                    continue;
+                }
                 if seen.insert(footer.keys()[ordinal as usize]) {
                     visit(&mut streams.pairs(ordinal));
                 }
@@ -206,7 +243,7 @@ impl TenantSource {
     ) -> Result<Vec<Arc<SegmentFooter>>, SourceError> {
         let stored = view.catalog.select(&self.tenant, range);
         let mut footers = Vec::with_capacity(stored.len());
-        for footer in self.store.footers_blocking(&stored) {
+        for footer in self.shared.store.footers_blocking(&stored) {
             match footer {
                 Ok(footer) => footers.push(footer),
                 Err(error) => self.missed(&source_error(&error))?,
@@ -258,11 +295,12 @@ impl Plan {
             (*first, *last) = ((*first).min(piece.first), (*last).max(piece.last));
         }
         let heads =
-            heads.into_iter().map(|(id, (first, last))| Origin { id, first, last, streams: None });
+            heads.into_iter().map(|(id, (first, last))| Origin { id, first, last, segment: None });
         let segments = self.segments.iter().map(|segment| {
             let (first, last) = segment.span();
-            let streams = Some(Arc::clone(&segment.footer));
-            Origin { id: segment.origin, first, last, streams }
+            let (stored, footer) = (Arc::clone(&segment.stored), Arc::clone(&segment.footer));
+            let segment_of = Some(Member { stored, footer });
+            Origin { id: segment.origin, first, last, segment: segment_of }
         });
         Origins::new(heads.chain(segments).collect())
     }
@@ -285,64 +323,65 @@ fn arrival(
 impl Source for TenantSource {
     fn pieces(&self, selection: &Selection) -> Result<Vec<Piece>, SourceError> {
         let plan = self.plan(selection)?;
-        let origins = Arc::new(plan.origins());
+        let Shared { store, pairs, threads, metrics, .. } = &self.shared;
+        let origins = plan.origins().compared(Arc::clone(store), Arc::clone(pairs));
+        let origins = Arc::new(origins);
+        let candidates = prune::candidates(store, &plan.segments, selection, *threads, metrics);
+        let mut pruned = Pruned::default();
         let mut pieces = Vec::new();
         let mut plans = self.plans.write();
+        let hidden_before = self.hidden.before();
         for (piece, origin) in plan.heads {
+            if piece.last < hidden_before {
+                continue;
+            }
             let id = HEAD | plans.heads.len() as u64;
             let rank = HEAD_RANK.saturating_add(piece.rank);
             pieces.push(Piece { id, origin, rank, ..piece.clone() });
             let (view, origins) = (Arc::clone(&plan.view), Arc::clone(&origins));
             plans.heads.push(HeadPiece { view, piece, origin, origins });
         }
-        for (order, segment) in (0u64..).zip(plan.segments) {
+        for ((order, segment), candidates) in (0u64..).zip(plan.segments).zip(candidates) {
             let index = plans.segments.len() as u64;
-            pieces.extend(segment.blocks(selection).map(|(at, block, first, last)| Piece {
-                id: index << 32 | at as u64,
-                origin: segment.origin,
-                rank: order << 32 | at as u64,
-                first,
-                last,
-                rows: u64::from(block.rows),
-                bytes: block.raw_bytes,
-                is_head: false,
-            }));
+            pruned.index_bytes += candidates.index_bytes;
+            for (at, block, first, last) in segment.blocks(selection.range) {
+                if !candidates.may_hold(block) {
+                    pruned.blocks += 1;
+                    continue;
+                }
+                pieces.push(Piece {
+                    id: index << 32 | at as u64,
+                    origin: segment.origin,
+                    rank: order << 32 | at as u64,
+                    first,
+                    last,
+                    rows: u64::from(block.rows),
+                    bytes: block.raw_bytes,
+                    is_head: false,
+                });
+            }
             plans.segments.push((Arc::new(segment), Arc::clone(&origins)));
         }
+        drop(plans);
+        let mut total = self.pruned.lock();
+        total.blocks += pruned.blocks;
+        total.index_bytes += pruned.index_bytes;
         Ok(pieces)
     }
 
     fn load(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
-        if piece.id & HEAD != 0 {
-            let Some(head) = self.head(piece) else { return Ok(Batch::default()) };
-            let mut batch = self.load_head(&head.view, &head.piece, want)?;
-            let Batch { runs, timestamps, .. } = &mut batch;
-            for run in runs {
-                let times = timestamps.get(run.rows.clone()).unwrap_or_default();
-                if let (Some(first), Some(last)) = (times.first(), times.last()) {
-                    head.widen(run, Timestamp(*first), Timestamp(*last));
-                }
-            }
-            return Ok(batch);
+        let mut batch = self.load_all(piece, want)?;
+        if let Some(more) = self.hidden.wants_more(piece, &batch, want) {
+            batch = self.load_all(piece, &more)?;
         }
-        let Some((segment, origins)) = self.segment(piece) else { return Ok(Batch::default()) };
-        let loaded = segment.load(&self.store, block_of(piece), want, &origins);
-        loaded.or_else(|error| self.missed(&error).map(|()| Batch::default()))
+        self.hidden.hide(piece, &mut batch);
+        Ok(batch)
     }
 
     fn cells(&self, piece: &Piece) -> Result<Option<Cells>, SourceError> {
-        if piece.id & HEAD != 0 {
-            let Some(head) = self.head(piece) else { return Ok(None) };
-            let Some(mut cells) = head.view.heads.cells(&head.piece)? else { return Ok(None) };
-            for run in &mut cells.runs {
-                head.widen(run, piece.first, piece.last);
-            }
-            return Ok(Some(cells));
-        }
-        let Some((segment, origins)) = self.segment(piece) else { return Ok(None) };
-        let cells = segment.cells(&self.store, block_of(piece), &origins);
-        // Whoever cannot read the counts reads the rows, and notes what of them is missing.
-        cells.or_else(|error| self.missed(&error).map(|()| None))
+        let cells = self.all_cells(piece)?;
+        // Counts cannot tell which of their rows are hidden.
+        Ok(cells.filter(|cells| !self.hidden.touches_runs(piece, &cells.runs)))
     }
 
     fn streams(
@@ -360,8 +399,12 @@ impl Source for TenantSource {
         for footer in self.footers(&view, range)? {
             let streams = footer.streams();
             for ordinal in streams.select_in(matchers, range) {
+                if self.hidden.hides_stream(streams, ordinal) {
+                    continue;
+                }
                 let key = footer.keys()[ordinal as usize];
-                let found = merged.find(key, || self.pool.labels(key, || streams.labels(ordinal)));
+                let found =
+                    merged.find(key, || self.shared.pool.labels(key, || streams.labels(ordinal)));
                 found.rows += streams.rows(ordinal);
                 found.bytes += streams.bytes(ordinal);
             }
@@ -375,6 +418,41 @@ impl Source for TenantSource {
 }
 
 impl TenantSource {
+    /// Loads a piece with rows that must not be seen.
+    fn load_all(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
+        if piece.id & HEAD != 0 {
+            let Some(head) = self.head(piece) else { return Ok(Batch::default()) };
+            let mut batch = self.load_head(&head.view, &head.piece, want)?;
+            let Batch { runs, timestamps, .. } = &mut batch;
+            for run in runs {
+                let times = timestamps.get(run.rows.clone()).unwrap_or_default();
+                if let (Some(first), Some(last)) = (times.first(), times.last()) {
+                    head.widen(run, Timestamp(*first), Timestamp(*last));
+                }
+            }
+            return Ok(batch);
+        }
+        let Some((segment, origins)) = self.segment(piece) else { return Ok(Batch::default()) };
+        let loaded = segment.load(&self.shared.store, block_of(piece), want, &origins);
+        loaded.or_else(|error| self.missed(&error).map(|()| Batch::default()))
+    }
+
+    /// Counts of a piece, with rows that must not be seen.
+    fn all_cells(&self, piece: &Piece) -> Result<Option<Cells>, SourceError> {
+        if piece.id & HEAD != 0 {
+            let Some(head) = self.head(piece) else { return Ok(None) };
+            let Some(mut cells) = head.view.heads.cells(&head.piece)? else { return Ok(None) };
+            for run in &mut cells.runs {
+                head.widen(run, piece.first, piece.last);
+            }
+            return Ok(Some(cells));
+        }
+        let Some((segment, origins)) = self.segment(piece) else { return Ok(None) };
+        let cells = segment.cells(&self.shared.store, block_of(piece), &origins);
+        // Whoever cannot read the counts reads the rows, and notes what of them is missing.
+        cells.or_else(|error| self.missed(&error).map(|()| None))
+    }
+
     fn head(&self, piece: &Piece) -> Option<HeadPiece> {
         self.plans.read().heads.get((piece.id & !HEAD) as usize).cloned()
     }
@@ -421,5 +499,11 @@ impl MergedStreams {
 /// A selection of everything that matches.
 pub(crate) fn selection(matchers: &[Matcher], range: TimeRange) -> Selection {
     let direction = Direction::Forward;
-    Selection { matchers: matchers.to_vec(), range, direction, required: Vec::new() }
+    Selection {
+        matchers: matchers.to_vec(),
+        range,
+        direction,
+        required: Vec::new(),
+        required_labels: Vec::new(),
+    }
 }

@@ -92,7 +92,10 @@ impl Source for TenantsSource {
             let Some(matchers) = matchers_for(&selection.matchers, part.source.tenant()) else {
                 continue;
             };
-            let own = Selection { matchers, ..selection.clone() };
+            let mut own = Selection { matchers, ..selection.clone() };
+            // The labels that are made here are not those of the tenant's streams.
+            own.required_labels
+                .retain(|label| ![TENANT_LABEL, ORIGINAL_LABEL].contains(&&*label.name));
             let pieces = part.source.pieces(&own)?;
             let mut known = self.pieces.write();
             for piece in pieces {

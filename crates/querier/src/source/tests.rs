@@ -2,20 +2,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use logql::source::{Batch, Selection, Source, Want};
+use model::level::LEVEL_NAME;
 use model::matcher::all_match;
 use model::{MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
 
 use crate::config::Unreadable;
-use crate::source::tenant::{TenantSource, selection};
+use crate::source::tenant::{Shared, TenantSource, selection};
 use crate::testing::{DAY, Rig, TestHead, TestRow, row, tenant, times};
 
-fn source(rig: &Rig, unreadable: Unreadable) -> TenantSource {
+pub(super) fn source(rig: &Rig, unreadable: Unreadable) -> TenantSource {
     let recent = Arc::clone(&rig.heads) as Arc<dyn crate::Recent>;
-    TenantSource::new(tenant(), Arc::clone(&rig.store), recent, unreadable, Arc::default())
+    let shared = Shared {
+        store: Arc::clone(&rig.store),
+        recent,
+        unreadable,
+        pool: Arc::default(),
+        pairs: Arc::default(),
+        threads: 2,
+        metrics: crate::Metrics::default(),
+    };
+    TenantSource::new(tenant(), shared)
 }
 
-fn matcher(name: &str, op: MatchOp, value: &str) -> Matcher {
+pub(super) fn matcher(name: &str, op: MatchOp, value: &str) -> Matcher {
     Matcher::new(name, op, value).unwrap()
 }
 
@@ -32,11 +42,13 @@ fn rows_of(batch: &Batch, range: TimeRange) -> Vec<(TestRow, bool)> {
                 continue;
             }
             let trace = batch.metadata.iter().find(|column| column.name() == "trace");
+            let level = batch.metadata.iter().find(|column| column.name() == LEVEL_NAME);
             let row = TestRow {
                 labels: run.labels.clone(),
                 at: time.0 - DAY,
                 line: String::from_utf8(batch.lines.row(at).to_vec()).unwrap(),
                 trace: trace.and_then(|column| column.get(at)).map(str::to_owned),
+                level: level.and_then(|column| model::Level::from_name(column.get(at)?)),
             };
             found.push((row, run.copies.is_some_and(|copies| copies.contains(time))));
         }
@@ -44,7 +56,7 @@ fn rows_of(batch: &Batch, range: TimeRange) -> Vec<(TestRow, bool)> {
     found
 }
 
-fn read(source: &dyn Source, selection: &Selection) -> Vec<(TestRow, bool)> {
+pub(super) fn read(source: &dyn Source, selection: &Selection) -> Vec<(TestRow, bool)> {
     let mut found = Vec::new();
     for piece in source.pieces(selection).unwrap() {
         let batch = source.load(&piece, &Want::default()).unwrap();
@@ -93,7 +105,7 @@ fn any_matchers() -> impl Strategy<Value = Vec<Matcher>> {
     proptest::collection::vec(one, 0..3)
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 

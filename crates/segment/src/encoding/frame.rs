@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe;
+use zstd::zstd_safe::{self, DCtx, InBuffer, OutBuffer, ResetDirective};
 
 use crate::error::{FormatError, Result};
 
@@ -67,13 +67,7 @@ pub(crate) fn decode_frame(frame: &[u8], len: usize) -> Result<Vec<u8>> {
     thread_local! {
         static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
     }
-    let declared = zstd_safe::get_frame_content_size(frame).ok().flatten();
-    if declared != Some(len as u64) {
-        return Err(FormatError::Corrupt("a frame has another size than the index says"));
-    }
-    if zstd_safe::find_frame_compressed_size(frame) != Ok(frame.len()) {
-        return Err(FormatError::Corrupt("a frame does not end where its chunk does"));
-    }
+    check_frame(frame, len)?;
     let mut text = Vec::with_capacity(len);
     let written = CONTEXT.with_borrow_mut(|context| {
         let context = match context {
@@ -91,6 +85,49 @@ pub(crate) fn decode_frame(frame: &[u8], len: usize) -> Result<Vec<u8>> {
         return Err(FormatError::Corrupt("a frame is shorter than it says"));
     }
     Ok(text)
+}
+
+/// Decompresses the first `wanted` bytes of a frame that holds exactly `len` bytes.
+///
+/// Costs a tenth more per byte than [`decode_frame`], because what was decompressed is copied.
+pub(crate) fn decode_frame_start(frame: &[u8], len: usize, wanted: usize) -> Result<Vec<u8>> {
+    thread_local! {
+        static CONTEXT: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+    }
+    const DAMAGED: FormatError = FormatError::Corrupt("a frame does not decompress");
+    check_frame(frame, len)?;
+    // Room for no more than is wanted, so that nothing more is decompressed.
+    let mut text = vec![0; wanted.min(len)];
+    CONTEXT.with_borrow_mut(|context| {
+        let context = match context {
+            Some(context) => context,
+            None => context.insert(DCtx::try_create().ok_or(FormatError::Compress("context"))?),
+        };
+        context.reset(ResetDirective::SessionOnly).map_err(|_| DAMAGED)?;
+        let mut input = InBuffer::around(frame);
+        let mut output = OutBuffer::around(&mut text[..]);
+        while output.pos() < wanted.min(len) {
+            let before = (input.pos(), output.pos());
+            context.decompress_stream(&mut output, &mut input).map_err(|_| DAMAGED)?;
+            if before == (input.pos(), output.pos()) {
+                return Err(DAMAGED);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(text)
+}
+
+/// Checks what a frame says of itself.
+fn check_frame(frame: &[u8], len: usize) -> Result<()> {
+    let declared = zstd_safe::get_frame_content_size(frame).ok().flatten();
+    if declared != Some(len as u64) {
+        return Err(FormatError::Corrupt("a frame has another size than the index says"));
+    }
+    if zstd_safe::find_frame_compressed_size(frame) != Ok(frame.len()) {
+        return Err(FormatError::Corrupt("a frame does not end where its chunk does"));
+    }
+    Ok(())
 }
 
 /// Reads what [`FrameEncoder::append_blob`] wrote, of at most `max` bytes.
@@ -121,6 +158,20 @@ mod tests {
         assert!(decode_frame(&out, text.len()).is_err());
         out.push(0);
         assert!(decode_frame(&out[1..], text.len()).is_err());
+    }
+
+    #[test]
+    fn frames_can_be_read_in_part() {
+        let mut encoder = FrameEncoder::new(1).unwrap();
+        let text: Vec<u8> = (0..900_000u32).flat_map(|n| (n % 7919).to_le_bytes()).collect();
+        let mut frame = Vec::new();
+        encoder.append(&text, &mut frame).unwrap();
+        for wanted in [0, 1, 1000, 131_072, 2_000_000, text.len(), text.len() + 1] {
+            let start = decode_frame_start(&frame, text.len(), wanted).unwrap();
+            assert!(start == text[..wanted.min(text.len())], "{wanted}");
+        }
+        assert!(decode_frame_start(&frame, text.len() + 1, 5).is_err());
+        assert!(decode_frame_start(&frame[..frame.len() - 1], text.len(), 5).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use model::{TenantId, Timestamp};
 
+use crate::block::LineCodec;
 use crate::encoding::cursor::{Cursor, put_bytes, put_signed, put_varint};
 use crate::error::{FormatError, Result};
 use crate::facts::{Coverage, SegmentFacts};
@@ -167,6 +168,7 @@ pub(crate) fn encode_settings(settings: &EncodeSettings, out: &mut Vec<u8>) {
     put_varint(out, settings.sort_labels.len() as u64);
     settings.sort_labels.iter().for_each(|name| put_bytes(out, name.as_bytes()));
     out.push(settings.index as u8);
+    out.push(settings.line_codec as u8);
 }
 
 fn decode_settings(field: &mut Cursor<'_>) -> Result<EncodeSettings> {
@@ -177,7 +179,13 @@ fn decode_settings(field: &mut Cursor<'_>) -> Result<EncodeSettings> {
         sort_labels.push(field.text()?.to_owned());
     }
     let index = IndexPolicy::from_code(field.u8()?).ok_or_else(|| field.corrupt())?;
-    Ok(EncodeSettings { zstd_level, block_bytes, block_rows, sort_labels, index })
+    // Segments of version 1.0 end here.
+    let line_codec = match field.remaining() {
+        0 => Some(LineCodec::Zstd),
+        _ => LineCodec::from_code(field.u8()?),
+    };
+    let line_codec = line_codec.ok_or_else(|| field.corrupt())?;
+    Ok(EncodeSettings { zstd_level, block_bytes, block_rows, sort_labels, index, line_codec })
 }
 
 /// Appends coverage; also part of what a segment's name hashes.

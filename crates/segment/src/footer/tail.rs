@@ -8,12 +8,14 @@ use crate::limits::FOOTER_BYTES_MAX;
 
 /// Bytes of the tail.
 pub(crate) const TAIL_BYTES: usize = 32;
+/// Bytes of the header.
+const HEADER_BYTES: usize = 32;
 /// What every segment begins with, and what its tail holds.
 pub(crate) const MAGIC: [u8; 4] = *b"LSEG";
 /// Readers that do not know this version must not guess.
 pub(crate) const MAJOR: u8 = 1;
 /// Grows when optional parts are added.
-pub(crate) const MINOR: u8 = 0;
+pub(crate) const MINOR: u8 = 1;
 /// How many last bytes to ask for when not even the tail was given.
 const FIRST_READ: u64 = 64 << 10;
 
@@ -105,13 +107,18 @@ pub(crate) fn encode_header(out: &mut Vec<u8>) {
 
 /// Checks the header of a segment whose footer has been read.
 pub(crate) fn check_header(bytes: &[u8]) -> Result<()> {
-    let mut expected = Vec::with_capacity(bytes.len());
-    encode_header(&mut expected);
-    if bytes.get(..expected.len()) == Some(&expected) {
-        Ok(())
-    } else {
-        Err(FormatError::NotASegment("another beginning"))
-    }
+    const DAMAGED: FormatError = FormatError::NotASegment("another beginning");
+    let header = bytes.first_chunk::<HEADER_BYTES>().ok_or(DAMAGED)?;
+    let mut cursor = Cursor::new(header, "header");
+    let magic = cursor.take(MAGIC.len())?;
+    // Whatever a later minor version added, it does not concern what is read here.
+    let (major, _minor) = (cursor.u8()?, cursor.u8()?);
+    let reserved = cursor.take(22)?;
+    let is_sound = magic == MAGIC
+        && major == MAJOR
+        && reserved.iter().all(|byte| *byte == 0)
+        && cursor.u32()? == crc32c::crc32c(&header[..HEADER_BYTES - 4]);
+    if is_sound { Ok(()) } else { Err(DAMAGED) }
 }
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ use super::{family_bits, pages};
 
 /// Grams of a text that are looked up: those with the rarest letters.
 const GRAMS_MAX: usize = 6;
-/// Identifier keys of a text that are looked up.
-const IDENTIFIERS_MAX: usize = 6;
+/// Identifier keys of a text that are looked up. Each leaves one block in 32 in error.
+const IDENTIFIERS_MAX: usize = 4;
+/// Grams that are looked up beside so many identifier keys.
+const GRAMS_BESIDE_IDENTIFIERS: usize = 2;
 /// Alternatives above which a condition is not looked up at all.
 const ALTERNATIVES_MAX: usize = 64;
 
@@ -103,10 +105,13 @@ impl PrunePlan {
         }
         let bytes: BTreeMap<u32, &[u8]> =
             self.pages.keys().copied().zip(bytes.iter().map(AsRef::as_ref)).collect();
+        // Alternatives share most of their keys.
+        let mut known = Known::new();
         for alternatives in &self.conditions {
             let mut any = BlockSet::empty(count);
             for lookups in alternatives {
-                any.unite(&self.with_all_keys(directory, lookups, &bytes, &wanted)?);
+                let pages = (&bytes, &mut known);
+                any.unite(&self.with_all_keys(directory, lookups, pages, &wanted)?);
             }
             wanted.intersect(&any);
         }
@@ -118,7 +123,7 @@ impl PrunePlan {
         &self,
         directory: &IndexDirectory,
         lookups: &[Lookup],
-        bytes: &BTreeMap<u32, &[u8]>,
+        (bytes, known): (&BTreeMap<u32, &[u8]>, &mut Known),
         candidates: &BlockSet,
     ) -> Result<BlockSet> {
         let mut passing = candidates.clone();
@@ -126,25 +131,46 @@ impl PrunePlan {
             if passing.count() == 0 {
                 break;
             }
-            let mut found = BlockSet::empty(passing.len);
-            let family = directory.family(lookup.family);
-            for block in family.map_or(&[][..], |family| &family.unlisted) {
-                found.insert(*block as usize);
+            let key = (lookup.family as u8, lookup.postings.0);
+            if let Some(found) = known.get(&key) {
+                passing.intersect(found);
+                continue;
             }
-            for number in lookup.pages.clone() {
-                let page = self.pages.get(&number).zip(bytes.get(&number));
-                let Some(((page, _), bytes)) = page else {
-                    return Err(FormatError::Corrupt("a page that was not read"));
-                };
-                pages::scan(page, number, bytes, lookup.postings, |posting| {
-                    found.insert((posting % passing.len as u64) as usize);
-                })?;
-            }
+            let found = self.with_key(directory, lookup, bytes, passing.len)?;
             passing.intersect(&found);
+            known.insert(key, found);
         }
         Ok(passing)
     }
+
+    /// The blocks of all `blocks` that may have a key.
+    fn with_key(
+        &self,
+        directory: &IndexDirectory,
+        lookup: &Lookup,
+        bytes: &BTreeMap<u32, &[u8]>,
+        blocks: usize,
+    ) -> Result<BlockSet> {
+        let mut found = BlockSet::empty(blocks);
+        let family = directory.family(lookup.family);
+        for block in family.map_or(&[][..], |family| &family.unlisted) {
+            found.insert(*block as usize);
+        }
+        for number in lookup.pages.clone() {
+            let page = self.pages.get(&number).zip(bytes.get(&number));
+            let Some(((page, _), bytes)) = page else {
+                return Err(FormatError::Corrupt("a page that was not read"));
+            };
+            pages::scan(page, number, bytes, lookup.postings, |posting| {
+                found.insert((posting % blocks as u64) as usize);
+            })?;
+        }
+        Ok(found)
+    }
 }
+
+/// The blocks that may have a key, by family and first possible posting.
+type Known = BTreeMap<(u8, u64), BlockSet>;
 
 /// The alternatives of a condition as lists of keys; `None` when it cannot rule out anything.
 fn condition(
@@ -174,17 +200,22 @@ fn condition(
 /// The keys to look up for a text: what tells most first.
 fn text_lookups(directory: &IndexDirectory, text: &[u8], blocks: u64) -> Vec<Lookup> {
     let identifiers = identifier_keys_of(text);
-    let identifiers = identifiers
+    let mut lookups: Vec<Lookup> = identifiers
         .iter()
         .take(IDENTIFIERS_MAX)
-        .filter_map(|key| lookup(directory, Family::Identifiers, *key, blocks));
+        .filter_map(|key| lookup(directory, Family::Identifiers, *key, blocks))
+        .collect();
+    let grams_max =
+        if lookups.len() < IDENTIFIERS_MAX - 1 { GRAMS_MAX } else { GRAMS_BESIDE_IDENTIFIERS };
     let mut grams = grams_of(text);
     grams.sort_by_cached_key(|gram| commonness(*gram));
-    let grams = grams
-        .iter()
-        .take(GRAMS_MAX)
-        .filter_map(|key| lookup(directory, Family::Grams, *key, blocks));
-    identifiers.chain(grams).collect()
+    lookups.extend(
+        grams
+            .iter()
+            .take(grams_max)
+            .filter_map(|key| lookup(directory, Family::Grams, *key, blocks)),
+    );
+    lookups
 }
 
 /// Where a key's posting is, if its family is indexed.

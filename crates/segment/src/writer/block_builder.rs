@@ -4,11 +4,12 @@ use model::columns::LINE_SEPARATOR;
 use model::level::LEVEL_NAME;
 use model::{Level, Timestamp};
 
-use crate::block::BlockRun;
+use crate::block::{BlockRun, LineCodec};
 use crate::column::metadata_builder::{ColumnBuilder, MetadataBuilder};
 use crate::column::{self, lengths, timestamps};
 use crate::encoding::frame::FrameEncoder;
 use crate::error::Result;
+use crate::shapes::ColumnsEncoder;
 
 use super::Row;
 
@@ -30,6 +31,7 @@ pub(super) struct BlockBuilder {
     payload: Vec<u8>,
     times: timestamps::Scratch,
     numbers: lengths::Scratch,
+    columns: ColumnsEncoder,
 }
 
 impl BlockBuilder {
@@ -135,6 +137,23 @@ impl BlockBuilder {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         lengths::encode(&self.lengths, &mut self.numbers, encoder, out)
+    }
+
+    /// Appends the lines, as the codec wanted or, where that does not gain, plain.
+    pub(super) fn encode_lines(
+        &mut self,
+        wanted: LineCodec,
+        encoder: &mut FrameEncoder,
+        out: &mut Vec<u8>,
+    ) -> Result<LineCodec> {
+        let Self { columns, text, lengths, timestamps, .. } = self;
+        if wanted == LineCodec::Columns
+            && columns.encode(text, lengths, timestamps, encoder, out)?
+        {
+            return Ok(LineCodec::Columns);
+        }
+        encoder.append(text, out)?;
+        Ok(LineCodec::Zstd)
     }
 
     /// Hands over the payload of every metadata column, by name.

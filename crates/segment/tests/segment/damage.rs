@@ -66,9 +66,10 @@ fn chunks_of_another_block_are_refused() {
     let part = |range: &std::ops::Range<u64>| &bytes[range.start as usize..range.end as usize];
     assert!(segment::decode_timestamps(first, part(&second.timestamps)).is_err());
     assert!(segment::decode_timestamps(first, part(&first.lines)).is_err());
+    let times = segment::decode_timestamps(first, part(&first.timestamps)).unwrap();
     let lengths = segment::decode_lengths(first, part(&first.lengths)).unwrap();
-    assert!(segment::decode_lines(first, &lengths[1..], part(&first.lines)).is_err());
-    assert!(segment::decode_lines(first, &lengths, part(&second.lines)).is_err());
+    assert!(segment::decode_lines(first, &times, &lengths[1..], part(&first.lines)).is_err());
+    assert!(segment::decode_lines(first, &times, &lengths, part(&second.lines)).is_err());
 }
 
 proptest! {

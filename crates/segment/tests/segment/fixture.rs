@@ -57,9 +57,9 @@ fn a_damaged_line_is_noticed_only_where_it_is_read() {
     let footer = Footer::decode(&bytes, bytes.len() as u64).unwrap();
     let part = |range: &std::ops::Range<u64>| &bytes[range.start as usize..range.end as usize];
     for block in footer.blocks() {
-        segment::decode_timestamps(block, part(&block.timestamps)).unwrap();
+        let times = segment::decode_timestamps(block, part(&block.timestamps)).unwrap();
         let lengths = segment::decode_lengths(block, part(&block.lengths)).unwrap();
-        let lines = segment::decode_lines(block, &lengths, part(&block.lines));
+        let lines = segment::decode_lines(block, &times, &lengths, part(&block.lines));
         assert_eq!(lines.is_err(), block.ordinal == 1, "block {}", block.ordinal);
     }
 }

@@ -1,14 +1,19 @@
 //! The rows of the fixture: some of everything the format distinguishes.
 
 use model::{Labels, Level};
-use segment::{Coverage, EncodeSettings};
+use segment::{Coverage, EncodeSettings, LineCodec};
 
 use crate::rows::{InputRow, Streams, sorted};
 
 pub const PARENTS: [u128; 2] = [7, u128::MAX - 1];
 
 pub fn settings() -> EncodeSettings {
-    EncodeSettings { block_rows: 160, block_bytes: 60_000, ..EncodeSettings::default() }
+    EncodeSettings {
+        block_rows: 160,
+        block_bytes: 60_000,
+        line_codec: LineCodec::Zstd,
+        ..EncodeSettings::default()
+    }
 }
 
 pub fn coverage() -> Coverage {

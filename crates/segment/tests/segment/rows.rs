@@ -99,7 +99,7 @@ pub fn decode_block(block: &BlockMeta, bytes: &[u8]) -> Result<Vec<PlainRow>, Fo
     let part = |range: &std::ops::Range<u64>| &bytes[range.start as usize..range.end as usize];
     let timestamps = segment::decode_timestamps(block, part(&block.timestamps))?;
     let lengths = segment::decode_lengths(block, part(&block.lengths))?;
-    let lines = segment::decode_lines(block, &lengths, part(&block.lines))?;
+    let lines = segment::decode_lines(block, &timestamps, &lengths, part(&block.lines))?;
     let mut rows: Vec<PlainRow> = timestamps
         .iter()
         .zip(lines.iter())

@@ -13,6 +13,8 @@ pub struct Parts {
     pub ingester: Slot<ingester::Ingester>,
     /// Queries.
     pub querier: Slot<querier::Querier>,
+    /// Compaction, retention and deletion.
+    pub compactor: Slot<compactor::Compactor>,
     /// Pushes.
     pub distributor: Slot<distributor::Distributor>,
 }

@@ -1,5 +1,7 @@
 //! `sigyn check`: every stored byte, verified.
 
+mod pruning;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,18 +9,38 @@ use clap::Args;
 
 use super::Failure;
 use super::query::print_line;
+use pruning::Pruning;
+
+/// Questions that `--pruning` asks of each segment.
+const QUESTIONS: usize = 50;
+/// Blocks that `--pruning` scans for each question.
+const BLOCKS: usize = 4;
 
 /// Verify every checksum, count and order of the segments below a folder
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  sigyn check ./data/chunks")]
+  sigyn check ./data/chunks
+  sigyn check --pruning --questions 200 ./data/chunks")]
 pub struct Check {
     /// Folder that holds segments, or one segment's file
     path: PathBuf,
     /// Name every segment, not only the damaged ones
     #[arg(long, short)]
     verbose: bool,
+    /// Instead ask each segment's index for parts of its own rows, and scan blocks that it rules
+    /// out
+    #[arg(long)]
+    pruning: bool,
+    /// Questions for each segment with --pruning
+    #[arg(long, default_value_t = QUESTIONS)]
+    questions: usize,
+    /// Blocks to scan for each question with --pruning
+    #[arg(long, default_value_t = BLOCKS)]
+    blocks: usize,
+    /// Other numbers ask other questions with --pruning
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 impl Check {
@@ -31,10 +53,12 @@ impl Check {
         let mut paths = Vec::new();
         collect(&self.path, &mut paths)?;
         paths.sort();
+        if self.pruning {
+            return self.check_pruning(&paths);
+        }
         let (mut damaged, mut rows, mut bytes) = (0usize, 0u64, 0u64);
         for path in &paths {
-            let content = fs::read(path)
-                .map_err(|error| Failure::new(&format!("read {}", path.display()), error))?;
+            let content = read(path)?;
             bytes += content.len() as u64;
             match segment::verify(&content) {
                 Ok(report) => {
@@ -55,6 +79,44 @@ impl Check {
         }
         Ok(())
     }
+
+    fn check_pruning(&self, paths: &[PathBuf]) -> Result<(), Failure> {
+        let mut pruning = Pruning::new(self.questions, self.blocks, self.seed);
+        let mut unread = 0usize;
+        for path in paths {
+            let content = read(path)?;
+            let mut misses = Vec::new();
+            if let Err(error) = pruning.ask(&content, |miss| misses.push(miss)) {
+                unread += 1;
+                print_line(&format!("DAMAGED {}: {error}", path.display()))?;
+            }
+            for miss in misses {
+                print_line(&format!("MISSED {} {miss}", path.display()))?;
+            }
+            if self.verbose {
+                print_line(&format!("asked {}", path.display()))?;
+            }
+        }
+        let found = &pruning.found;
+        print_line(&format!(
+            "{} segments, {} questions, {} of {} blocks ruled out, {} of them scanned, {} missed",
+            paths.len(),
+            found.questions,
+            found.excluded,
+            found.blocks,
+            found.scanned,
+            found.missed
+        ))?;
+        match (found.missed, unread) {
+            (0, 0) => Ok(()),
+            (0, unread) => Err(Failure(format!("{unread} segments are damaged"))),
+            (missed, _) => Err(Failure(format!("{missed} blocks hold what was ruled out"))),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| Failure::new(&format!("read {}", path.display()), error))
 }
 
 fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {

@@ -196,8 +196,24 @@ static OTHERS: &[Key<Config>] = keys! { Config;
         "How often the overrides file is read.";
     "compactor.working_directory", "compactor.working-directory", compactor.working_directory,
         "Folder for work in progress.";
+    "compactor.compaction_interval", "compactor.compaction-interval", compactor.compaction_interval,
+        "Time between rounds of compaction, retention and deletion.";
+    "compactor.target_size", "compactor.target-size", compactor.target_size,
+        "Sigyn's own: stored bytes of a compacted segment, about. More makes fewer segments; a merge takes about four times as much memory.";
+    "compactor.superseded_delete_delay", "compactor.superseded-delete-delay", compactor.superseded_delete_delay,
+        "Sigyn's own: how long segments are kept whose rows a compacted one took over. Must be longer than queries take, and than the minute in which other processes notice.";
     "compactor.retention_enabled", "compactor.retention-enabled", compactor.retention_enabled,
         "Whether retention and delete requests are carried out.";
+    "compactor.retention_delete_delay", "compactor.retention-delete-delay", compactor.retention_delete_delay,
+        "How long expired entries, hidden from queries at once, stay in storage.";
+    "compactor.retention_size", "compactor.retention-size", compactor.retention_size,
+        "Sigyn's own: stored bytes of all tenants above which the oldest entries are deleted; 0 for no bound. Needs no compactor.retention_enabled.";
+    "compactor.delete_request_store", "compactor.delete-request-store", compactor.delete_request_store,
+        "Accepted; delete requests stand beside the segments.";
+    "compactor.delete_request_cancel_period", "compactor.delete-request-cancel-period", compactor.delete_request_cancel_period,
+        "How long a delete request can be cancelled; then it is carried out. What it names is hidden at once.";
+    "compactor.delete_max_interval", "compactor.delete-max-interval", compactor.delete_max_interval,
+        "Longest max_interval that a delete request may ask for.";
     "pattern_ingester.enabled", "pattern-ingester.enabled", pattern_ingester_enabled,
         "Whether /loki/api/v1/patterns answers.";
     "tenant_limits_allow_publish", "limits.tenant-limits-allow-publish", tenant_limits_allow_publish,

@@ -290,8 +290,6 @@ mod tests {
                 "storage_config.tsdb_shipper",
                 "ingester.chunk_encoding",
                 "querier.query_ingesters_within",
-                "compactor.compaction_interval",
-                "compactor.delete_request_store",
                 "limits_config.tsdb_max_query_parallelism",
                 "ruler",
             ],

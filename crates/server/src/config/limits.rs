@@ -59,6 +59,7 @@ pub struct TenantLimits {
     pub deletion_mode: String,
     pub retention_period: Duration,
     pub retention_stream: Structured<Vec<StreamRetention>>,
+    pub retention_size: ByteSize,
     pub shard_streams: Structured<ShardStreams>,
     pub blocked_queries: Structured<Vec<BlockedQuery>>,
     pub required_labels: Vec<String>,
@@ -228,6 +229,7 @@ impl Default for TenantLimits {
             deletion_mode: "filter-and-delete".to_owned(),
             retention_period: Duration::ZERO,
             retention_stream: Structured::default(),
+            retention_size: ByteSize(0),
             shard_streams: Structured::default(),
             blocked_queries: Structured::default(),
             required_labels: Vec::new(),
@@ -351,6 +353,8 @@ pub static KEYS: &[Key<TenantLimits>] = keys! { TenantLimits;
         "How long entries are kept when compactor.retention_enabled is on; 0 for ever.";
     "retention_stream", "", retention_stream,
         "Other retention periods for streams by selector; the highest priority wins.";
+    "retention_size", "limits.retention-size", retention_size,
+        "Sigyn's own: stored bytes of the tenant above which its oldest entries are deleted; 0 for no bound. Needs no compactor.retention_enabled.";
     "shard_streams", "", shard_streams,
         "Automatic splitting of very hot streams.";
     "blocked_queries", "", blocked_queries,
@@ -402,6 +406,9 @@ impl TenantLimits {
                 Ok(period) if period >= days(1) => {}
                 Ok(_) => wrong("retention_stream.period", "must be at least 24h".to_owned()),
                 Err(error) => wrong("retention_stream.period", error.to_string()),
+            }
+            if let Err(error) = logql::parse_selector(&retention.selector) {
+                wrong("retention_stream.selector", error.to_string());
             }
         }
         // Loki prints an unset time as 0.

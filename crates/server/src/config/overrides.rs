@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use model::TenantId;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::file::{self, Findings};
 use super::limits::TenantLimits;
@@ -50,29 +50,53 @@ impl Overrides {
         self.table.load().tenants.keys().cloned().collect()
     }
 
-    /// Puts the limits of an overrides file's text in force.
+    /// Puts the limits of overrides files in force: their texts are merged, key by key, and a later
+    /// text wins.
     ///
     /// # Errors
     ///
-    /// Every [`Problem`] of the file; nothing has changed then.
-    pub fn load(&self, text: &str) -> Result<(), Vec<Problem>> {
+    /// Every [`Problem`] of the files; nothing has changed then.
+    pub fn load<T: AsRef<str>>(&self, texts: &[T]) -> Result<(), Vec<Problem>> {
         let default = Arc::clone(&self.table.load().default);
-        let tenants = parse(text, &default)?;
+        let mut merged = Map::new();
+        for text in texts {
+            merge(&mut merged, read(text.as_ref())?);
+        }
+        let tenants = tenants(&merged, &default)?;
         self.table.store(Arc::new(Table { default, tenants }));
         Ok(())
     }
 }
 
-fn parse(
-    text: &str,
+fn fault(key: &str, fault: &str) -> Vec<Problem> {
+    vec![Problem::new(key, fault)]
+}
+
+/// The top level of one file.
+fn read(text: &str) -> Result<Map<String, Value>, Vec<Problem>> {
+    match file::parse_yaml(text).map_err(|error| fault("overrides file", &error))? {
+        Value::Null => Ok(Map::new()),
+        Value::Object(top) => Ok(top),
+        _ => Err(fault("overrides file", "expected the key `overrides`")),
+    }
+}
+
+/// Adds the keys of `from`; where both have a block, block by block.
+fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Object(into)), Value::Object(from)) => merge(into, from),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn tenants(
+    top: &Map<String, Value>,
     default: &TenantLimits,
 ) -> Result<BTreeMap<String, Arc<TenantLimits>>, Vec<Problem>> {
-    let fault = |key: &str, fault: &str| vec![Problem::new(key, fault)];
-    let top = match file::parse_yaml(text).map_err(|error| fault("overrides file", &error))? {
-        Value::Null => return Ok(BTreeMap::new()),
-        Value::Object(top) => top,
-        _ => return Err(fault("overrides file", "expected the key `overrides`")),
-    };
     if let Some(name) =
         top.keys().find(|k| *k != "overrides" && !OTHER_BLOCKS.contains(&k.as_str()))
     {
@@ -112,7 +136,7 @@ mod tests {
         let mut config = Config::default();
         config.limits.max_query_series = 7;
         let overrides = Overrides::new(&config);
-        overrides.load("overrides:\n  team-a: {ingestion_rate_mb: 20}\n").unwrap();
+        overrides.load(&["overrides:\n  team-a: {ingestion_rate_mb: 20}\n"]).unwrap();
         let team = overrides.limits_for(&TenantId::new("team-a").unwrap());
         assert!((team.ingestion_rate_mb - 20.0).abs() < f64::EPSILON);
         assert_eq!(team.max_query_series, 7);
@@ -121,13 +145,24 @@ mod tests {
     }
 
     #[test]
+    fn later_files_win_key_by_key() {
+        let overrides = Overrides::new(&Config::default());
+        let first = "overrides: {a: {max_query_series: 1, ingestion_rate_mb: 20}, b: {max_query_series: 2}}";
+        let second = "overrides: {a: {max_query_series: 3}}";
+        overrides.load(&[first, second]).unwrap();
+        let of = |tenant: &str| overrides.limits_for(&TenantId::new(tenant).unwrap());
+        assert_eq!((of("a").max_query_series, of("b").max_query_series), (3, 2));
+        assert!((of("a").ingestion_rate_mb - 20.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
     fn a_bad_file_changes_nothing() {
         let overrides = Overrides::new(&Config::default());
-        overrides.load("overrides: {a: {max_query_series: 1}}").unwrap();
+        overrides.load(&["overrides: {a: {max_query_series: 1}}"]).unwrap();
         for text in
             ["overrides: {a: {max_query_serie: 2}}", "overides: {}", "overrides: [", "overrides: 3"]
         {
-            assert!(overrides.load(text).is_err(), "{text}");
+            assert!(overrides.load(&[text]).is_err(), "{text}");
         }
         let limits = overrides.limits_for(&TenantId::new("a").unwrap());
         assert_eq!(limits.max_query_series, 1);

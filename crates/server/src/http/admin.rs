@@ -16,7 +16,8 @@ pub async fn flush(call: Call) -> Outcome {
     Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
-/// `POST /flush/tenant`: recent entries of one tenant become segments now.
+/// `POST /flush/tenant`: recent entries of one tenant become segments now. A tenant's streams share
+/// segments, so `streams`, which would pick some of them, is not looked at: all are flushed.
 pub async fn flush_tenant(call: Call) -> Outcome {
     let ingester = call.app.parts.ingester.get()?;
     let flushed = ingester.flush(Some(call.tenant()?)).await;

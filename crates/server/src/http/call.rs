@@ -7,6 +7,7 @@ use http::{StatusCode, header, request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use model::TenantId;
+use runtime::task;
 
 use super::error::HttpError;
 use super::form::Form;
@@ -115,23 +116,25 @@ pub(super) async fn next_part(
     }
 }
 
-/// Throws away what a client still sends of a body that was refused, up to `limit` bytes and for
-/// as long as one read may take: a client that is cut off while it sends sees a broken connection
-/// instead of the answer that says why.
-pub(super) async fn drain(app: &App, mut incoming: Incoming, limit: u64) {
-    let reading = async {
-        let mut left = limit;
-        while let Ok(Some(part)) = next_part(app, &mut incoming).await {
-            match left.checked_sub(part.len() as u64) {
-                Some(rest) => left = rest,
-                None => return,
+/// Throws away, beside the answer, what a client still sends of a body that was refused: up to
+/// `limit` bytes, and for as long as one read may take. A client that is cut off while it sends
+/// sees a broken connection instead of the answer that says why.
+pub(super) fn drain(app: Arc<App>, mut incoming: Incoming, limit: u64) {
+    drop(task::spawn("refused body", async move {
+        let reading = async {
+            let mut left = limit;
+            while let Ok(Some(part)) = next_part(&app, &mut incoming).await {
+                match left.checked_sub(part.len() as u64) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
             }
+        };
+        tokio::select! {
+            () = reading => {}
+            () = app.clock.sleep(app.config.server.http_server_read_timeout) => {}
         }
-    };
-    tokio::select! {
-        () = reading => {}
-        () = app.clock.sleep(app.config.server.http_server_read_timeout) => {}
-    }
+    }));
 }
 
 /// Reads a small body whole.

@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use super::call::{Call, Outcome};
 use super::metrics::route_name;
 use super::tenant::Access::{self, Open, Tenant, Tenants};
-use super::{admin, detected, format_query, metadata, push, query, status, tail};
+use super::{admin, deletes, detected, format_query, metadata, push, query, status, tail};
 
 /// Methods of one row.
 pub(crate) type Methods = &'static [Method];
@@ -23,6 +23,7 @@ pub(crate) type Methods = &'static [Method];
 const GET: Methods = &[Method::GET];
 const POST: Methods = &[Method::POST];
 const BOTH: Methods = &[Method::GET, Method::POST];
+const DELETES: Methods = &[Method::POST, Method::PUT, Method::GET, Method::DELETE];
 const MARK: Methods = &[Method::GET, Method::POST, Method::DELETE];
 
 /// Every route.
@@ -61,6 +62,11 @@ pub fn table() -> Vec<Route> {
         row(GET, "/loki/api/v1/drilldown-limits", Tenant, "query-frontend", status::drilldown_limits),
         row(GET, "/config/tenant/v1/limits", Tenant, "server", status::tenant_limits),
 
+        // Entries are deleted.
+        row(DELETES, "/loki/api/v1/delete", Tenant, "compactor", deletes::deletes),
+        row(GET, "/loki/api/v1/cache/generation_numbers", Tenant, "compactor", deletes::generation_numbers),
+        row(POST, "/loki/api/v1/cache/generation_numbers/increase", Tenant, "compactor", deletes::increase_generation_numbers),
+
         // How the process does.
         row(GET, "/ready", Open, "server", status::ready),
         row(GET, "/metrics", Open, "server", status::metrics),
@@ -72,6 +78,7 @@ pub fn table() -> Vec<Route> {
         row(BOTH, "/ring", Open, "server", status::ring),
         row(BOTH, "/distributor/ring", Open, "distributor", status::ring),
         row(BOTH, "/scheduler/ring", Open, "query-frontend", status::ring),
+        row(BOTH, "/compactor/ring", Open, "compactor", status::ring),
         row(BOTH, "/memberlist", Open, "server", status::memberlist),
 
         // Operators act.

@@ -16,8 +16,9 @@ pub fn otlp(limits: &TenantLimits, index_labels: &[String]) -> OtlpConfig {
     };
     let defaults = (!rules.resource_attributes.ignore_defaults).then_some(defaults);
     let own = translate(&rules.resource_attributes.attributes_config);
+    // The first rule that matches decides, and the defaults come first, as in Loki.
     OtlpConfig {
-        resource_attributes: own.into_iter().chain(defaults).collect(),
+        resource_attributes: defaults.into_iter().chain(own).collect(),
         scope_attributes: translate(&rules.scope_attributes),
         log_attributes: translate(&rules.log_attributes),
         severity_text_as_label: rules.severity_text_as_label,
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn own_rules_come_first() {
+    fn own_rules_follow_the_defaults() {
         let mut limits = TenantLimits::default();
         limits.otlp_config.0.resource_attributes.attributes_config.push(OtlpAttributeRule {
             action: "drop".to_owned(),
@@ -69,7 +70,7 @@ mod tests {
         });
         let config = otlp(&limits, &["service.name".to_owned()]);
         let actions: Vec<_> = config.resource_attributes.iter().map(|rule| rule.action).collect();
-        assert_eq!(actions, [AttributeAction::Drop, AttributeAction::IndexLabel]);
+        assert_eq!(actions, [AttributeAction::IndexLabel, AttributeAction::Drop]);
         limits.otlp_config.0.resource_attributes.ignore_defaults = true;
         assert_eq!(otlp(&limits, &[]).resource_attributes.len(), 1);
     }

@@ -1,13 +1,17 @@
 //! The querier's limits.
 
+use std::sync::Arc;
+
 use model::Pattern;
 use querier::{BlockedQuery, BlockedText, Limits, QueryKind};
 
+use super::retention;
 use crate::config::limits::{self, TenantLimits};
 
-/// Translates a tenant's limits. `query_memory` is what one query may hold.
+/// Translates a tenant's limits. `query_memory` is what one query may hold; `retention_enabled`
+/// says whether anything expires or is deleted.
 #[must_use]
-pub fn querier(limits: &TenantLimits, query_memory: u64) -> Limits {
+pub fn querier(limits: &TenantLimits, query_memory: u64, retention_enabled: bool) -> Limits {
     Limits {
         query_timeout: limits.query_timeout,
         max_query_length: limits.max_query_length,
@@ -25,6 +29,8 @@ pub fn querier(limits: &TenantLimits, query_memory: u64) -> Limits {
         approx_topk: limits.shard_aggregations.iter().any(|name| name == "approx_topk"),
         split_interval: limits.split_queries_by_interval,
         max_memory_bytes: query_memory,
+        retention: if retention_enabled { retention(limits) } else { Arc::default() },
+        hides_deleted: retention_enabled && limits.deletion_mode != "disabled",
     }
 }
 
@@ -60,7 +66,7 @@ mod tests {
     #[test]
     fn both_sides_have_the_same_defaults() {
         let defaults = Limits::default();
-        let found = querier(&TenantLimits::default(), defaults.max_memory_bytes);
+        let found = querier(&TenantLimits::default(), defaults.max_memory_bytes, true);
         assert_eq!(format!("{found:?}"), format!("{defaults:?}"));
     }
 
@@ -73,7 +79,7 @@ mod tests {
             types: "metric, filter".to_owned(),
             ..limits::BlockedQuery::default()
         });
-        let blocked = querier(&limits, 0).blocked_queries.remove(0);
+        let blocked = querier(&limits, 0, false).blocked_queries.remove(0);
         assert!(matches!(blocked.text, BlockedText::Regex(_)));
         assert_eq!(blocked.kinds, [QueryKind::Metric, QueryKind::Filter]);
     }

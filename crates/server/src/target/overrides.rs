@@ -37,13 +37,16 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     Ok(service.build())
 }
 
-/// Reads the first file; several files are not merged.
+/// Reads all files; a later one wins, key by key.
 fn load(app: &App) -> Result<(), OverridesError> {
-    let Some(file) = app.config.runtime_config.file.first() else { return Ok(()) };
-    let fault = |fault: String| OverridesError { file: file.clone(), fault };
-    let text = fs::read_to_string(file).map_err(|error| fault(error.to_string()))?;
-    app.overrides.load(&text).map_err(|problems| {
+    let files = &app.config.runtime_config.file;
+    let read = |file: &String| {
+        fs::read_to_string(file)
+            .map_err(|error| OverridesError { file: file.clone(), fault: error.to_string() })
+    };
+    let texts: Vec<String> = files.iter().map(read).collect::<Result<_, _>>()?;
+    app.overrides.load(&texts).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        fault(problems.join(", "))
+        OverridesError { file: files.join(", "), fault: problems.join(", ") }
     })
 }

@@ -17,7 +17,8 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let app = Arc::clone(app);
     let service = Service::builder("querier").starting(move |_| async move {
         let query_memory = app.config.querier.query_memory.0;
-        let translate = move |limits: &_| limits::querier(limits, query_memory);
+        let retention_enabled = app.config.compactor.retention_enabled;
+        let translate = move |limits: &_| limits::querier(limits, query_memory, retention_enabled);
         let dependencies = Dependencies {
             store: app.parts.store.find().ok_or(NoStore)?,
             recent: Arc::new(LocalRecent::new(Arc::clone(&app))),

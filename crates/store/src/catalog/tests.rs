@@ -48,7 +48,7 @@ fn segments_are_found_by_tenant_and_time() {
         ("a", 23 * HOUR, 50 * HOUR, 4),
         ("b", 0, 100 * HOUR, 5),
     ] {
-        keeper.add(segment(&name(tenant, first, last, hash)));
+        keeper.add(segment(&name(tenant, first, last, hash)), &[]);
     }
     let catalog = keeper.current();
     assert_eq!(hashes(&catalog, 0, 1), [1]);
@@ -67,9 +67,9 @@ fn segments_are_found_by_tenant_and_time() {
 fn a_picture_never_changes() {
     let keeper = CatalogKeeper::default();
     let (one, two) = (name("a", 0, 1, 1), name("a", 0, 1, 2));
-    keeper.add(segment(&one));
+    keeper.add(segment(&one), &[]);
     let before = keeper.current();
-    keeper.add(segment(&two));
+    keeper.add(segment(&two), &[]);
     keeper.remove(&one);
     assert!(before.contains(&one) && !before.contains(&two));
     let after = keeper.current();
@@ -80,8 +80,8 @@ fn a_picture_never_changes() {
 fn a_listing_is_the_truth() {
     let keeper = CatalogKeeper::default();
     let (gone, kept, new) = (name("a", 0, 1, 1), name("a", 0, 1, 2), name("b", 0, 1, 3));
-    keeper.add(segment(&gone));
-    keeper.add(segment(&kept));
+    keeper.add(segment(&gone), &[]);
+    keeper.add(segment(&kept), &[]);
     let listing = keeper.begin();
     let foreign = ObjectInfo { name: "seg/a/readme.txt".into(), bytes: 1 };
     let refreshed = keeper.finish(listing, vec![object(&kept), object(&new), foreign]);
@@ -94,9 +94,9 @@ fn a_listing_is_the_truth() {
 fn what_happens_during_a_listing_wins_over_it() {
     let keeper = CatalogKeeper::default();
     let (uploaded, deleted) = (name("a", 0, 1, 1), name("a", 0, 1, 2));
-    keeper.add(segment(&deleted));
+    keeper.add(segment(&deleted), &[]);
     let listing = keeper.begin();
-    keeper.add(segment(&uploaded));
+    keeper.add(segment(&uploaded), &[]);
     keeper.remove(&deleted);
     let refreshed = keeper.finish(listing, vec![object(&deleted)]);
     assert_eq!(refreshed, Refreshed::default());
@@ -114,7 +114,7 @@ fn what_happens_during_a_listing_wins_over_it() {
 fn a_failed_listing_changes_nothing() {
     let keeper = CatalogKeeper::default();
     let one = name("a", 0, 1, 1);
-    keeper.add(segment(&one));
+    keeper.add(segment(&one), &[]);
     drop(keeper.begin());
     assert!(keeper.current().contains(&one));
     assert_eq!(keeper.changes.lock().listings, 0);
@@ -124,7 +124,7 @@ fn a_failed_listing_changes_nothing() {
 fn the_last_segment_takes_its_tenant_along() {
     let keeper = CatalogKeeper::default();
     let one = name("a", 0, 1, 1);
-    keeper.add(segment(&one));
+    keeper.add(segment(&one), &[]);
     keeper.remove(&one);
     assert!(keeper.current().tenants().is_empty());
 }

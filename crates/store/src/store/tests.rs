@@ -124,3 +124,65 @@ async fn a_footer_length_that_is_too_short_is_made_up_for() {
     assert_eq!(store.footer(&found[0]).await.unwrap().rows(), 1);
     assert_eq!(store.footer_blocking(&found[0]).unwrap().rows(), 1);
 }
+
+/// One segment in the place of others.
+fn compacted(lines: &[&str], parents: &[&SegmentName]) -> EncodedSegment {
+    let tenant = parents[0].tenant().clone();
+    let facts = SegmentFacts { tenant, day: 20_000, level: 1, coverage: None };
+    let mut writer = SegmentWriter::new(facts, EncodeSettings::default());
+    writer.set_parents(parents.iter().map(|name| name.hash()).collect());
+    writer.add_stream(&Labels::new([("app", "web")]));
+    for line in lines {
+        let timestamp = Timestamp(20_000 * model::time::DAY_NS + 7);
+        writer.add_row(Row { timestamp, line: line.as_bytes(), level: None, metadata: &[] });
+    }
+    writer.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_compacted_segment_takes_the_place_of_its_parents_for_everybody() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config::filesystem(directory.path());
+    let store = Store::open(config.clone(), dependencies()).await.unwrap();
+    let other = Store::open(config.clone(), dependencies()).await.unwrap();
+    let one = store.upload(encoded("a", "one")).await.unwrap();
+    let two = store.upload(encoded("a", "two")).await.unwrap();
+    other.refresh().await.unwrap();
+    let child = store.upload(compacted(&["one", "two"], &[&one, &two])).await.unwrap();
+    let names = |store: &Store| -> Vec<SegmentName> {
+        everything(store, "a").iter().map(|segment| segment.name.clone()).collect()
+    };
+    assert_eq!(names(&store), std::slice::from_ref(&child));
+    assert_eq!(names(&other).len(), 2, "not known there yet");
+    assert_eq!(other.refresh().await.unwrap().added, 1);
+    let reopened = Store::open(config, dependencies()).await.unwrap();
+    for store in [&store, &other, &reopened] {
+        assert_eq!(names(store), std::slice::from_ref(&child));
+        let catalog = store.catalog();
+        assert!(catalog.contains(&one) && catalog.contains(&two), "their rows are there");
+        assert_eq!(catalog.superseded(child.tenant()).len(), 2);
+        assert_eq!(catalog.totals(child.tenant()).segments, 1);
+    }
+    // Stored again by a replay: still superseded.
+    store.upload(encoded("a", "one")).await.unwrap();
+    assert_eq!(names(&store), std::slice::from_ref(&child));
+    for name in [&one, &two] {
+        store.delete(name).await.unwrap();
+    }
+    for store in [&store, &other, &reopened] {
+        store.refresh().await.unwrap();
+        assert_eq!(names(store), std::slice::from_ref(&child));
+        assert!(store.catalog().superseded(child.tenant()).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn damaged_compacted_segments_hide_nothing() {
+    let store = Store::open(Config::memory(), dependencies()).await.unwrap();
+    let one = store.upload(encoded("a", "one")).await.unwrap();
+    let child = compacted(&["one"], &[&one]);
+    let damaged = child.bytes.slice(0..child.bytes.len() - 1);
+    store.bucket().create(&child.name.to_string(), damaged).await.unwrap();
+    store.refresh().await.unwrap();
+    assert_eq!(everything(&store, "a").len(), 2);
+}

@@ -187,7 +187,10 @@ pub(super) fn append_part(part: &Part, civil: &Civil, nanos: u32, out: &mut Stri
         Pad::Blank => out.push_str(&format!("{value:width$}")),
     };
     let two = |padded: bool| if padded { Pad::Zero } else { Pad::None };
-    let hour12 = if civil.hour % 12 == 0 { 12 } else { civil.hour % 12 };
+    let hour12 = match civil.hour % 12 {
+        0 => 12,
+        hour => hour,
+    };
     match part {
         Part::LongMonth => out.push_str(MONTHS[civil.month as usize - 1]),
         Part::ShortMonth => out.push_str(&MONTHS[civil.month as usize - 1][..3]),

@@ -122,7 +122,7 @@ impl Body {
         let received = Self::receive_from(&app, &mut incoming, announced).await;
         if received.is_err() {
             let limit = app.config.distributor.max_recv_msg_size.0;
-            call::drain(&app, incoming, limit.saturating_mul(2)).await;
+            call::drain(Arc::clone(&app), incoming, limit.saturating_mul(2));
         }
         received
     }

@@ -1,0 +1,48 @@
+//! Removing segments whose rows others took over.
+//!
+//! A superseded segment is kept for a grace time, which begins anew when the process starts: until
+//! then other processes may not know who took over its rows.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use store::StoredSegment;
+
+use crate::compactor::Compactor;
+use crate::error::Error;
+use crate::metrics::Reason;
+
+impl Compactor {
+    /// Removes what has been superseded for long enough.
+    pub(crate) async fn sweep(&self) -> Result<(), Error> {
+        let now = self.clock.monotonic();
+        let catalog = self.store.catalog();
+        let superseded = catalog.tenants().into_iter().flat_map(|t| catalog.superseded(&t));
+        let superseded: Vec<Arc<StoredSegment>> = superseded.collect();
+        let mut due: Vec<Arc<StoredSegment>> = {
+            let mut since = self.superseded_since.lock();
+            let known: HashMap<u128, std::time::Duration> = superseded
+                .iter()
+                .map(|segment| segment.name.hash())
+                .map(|hash| (hash, since.get(&hash).copied().unwrap_or(now)))
+                .collect();
+            let is_due = |segment: &&Arc<StoredSegment>| {
+                known.get(&segment.name.hash()).is_some_and(|at| now - *at >= self.config.grace)
+            };
+            let due = superseded.iter().filter(is_due).cloned().collect();
+            *since = known;
+            due
+        };
+        // A segment goes after those whose rows it had taken over, which would otherwise be seen
+        // again.
+        due.sort_by_key(|segment| segment.name.level());
+        let left = superseded.len() - due.len();
+        for segment in due {
+            self.store.delete(&segment.name).await?;
+            self.metrics.removed(Reason::superseded);
+        }
+        self.metrics.superseded.set(left as i64);
+        self.store.sweep_deletes().await?;
+        Ok(())
+    }
+}

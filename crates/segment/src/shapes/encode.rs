@@ -1,0 +1,288 @@
+//! Writing the lines of a block as shapes and columns.
+
+use crate::encoding::cursor::put_varint;
+use crate::encoding::frame::FrameEncoder;
+use crate::error::Result;
+
+use super::classes::{DASH, DIGITS, HEX_LOWER, HEX_UPPER, classes_of};
+use super::dictionary::Dictionary;
+use super::kinds::{self, Digits};
+use super::numbers;
+use super::table::{PLAIN, ShapeTable};
+use super::times::{FORM_BYTES, TimeForm};
+use super::tokens::{SLOT, Slot, TIME};
+use super::wide::{WIDTH_MAX, WideBuilder};
+
+/// Fewer values are not worth a dictionary.
+const DICTIONARY_ROWS_MIN: usize = 24;
+/// Numbers of more bits count as identifiers.
+const NUMBER_BITS_MAX: u32 = 34;
+/// Most digits of a number.
+const NUMBER_DIGITS_MAX: usize = 19;
+
+/// Turns the lines of a block into a chunk. Its buffers are reused from block to block.
+#[derive(Default)]
+pub(crate) struct ColumnsEncoder {
+    table: ShapeTable,
+    parts: Parts,
+    values: Vec<Slot>,
+    dictionary: Dictionary,
+    numbers: Vec<i64>,
+    lengths: Vec<i64>,
+    packed: Vec<u8>,
+}
+
+/// What a chunk is made of, before compression.
+#[derive(Default)]
+struct Parts {
+    /// The texts of shapes, with constant slots filled in.
+    shapes: Vec<u8>,
+    /// How long those are.
+    shape_lengths: Vec<u8>,
+    /// What describes the columns.
+    heads: Vec<u8>,
+    /// Values that are texts.
+    texts: Vec<u8>,
+    /// Places in dictionaries.
+    codes: Vec<u8>,
+    /// Packed numbers.
+    bits: Vec<u8>,
+    wide: WideBuilder,
+}
+
+impl ColumnsEncoder {
+    /// Appends the chunk of a block; `false` when its lines are not of the kind that gains.
+    pub(crate) fn encode(
+        &mut self,
+        text: &[u8],
+        lengths: &[u32],
+        timestamps: &[i64],
+        encoder: &mut FrameEncoder,
+        out: &mut Vec<u8>,
+    ) -> Result<bool> {
+        if !self.table.fill(text, lengths) {
+            return Ok(false);
+        }
+        self.parts.clear();
+        let (ordered, starts) = self.table.by_shape();
+        for shape in 1..self.table.shapes.len() {
+            let rows = self.table.shapes[shape].rows as usize;
+            let start = starts[shape] as usize;
+            self.shape(shape, text, timestamps, &ordered[start..start + rows]);
+        }
+        let Parts { shapes, shape_lengths, heads, texts, codes, bits, wide } = &mut self.parts;
+        put_varint(out, self.table.shapes.len() as u64 - 1);
+        shape_lengths.append(shapes);
+        encoder.append_blob(shape_lengths, out)?;
+        encoder.append_blob(heads, out)?;
+        self.packed.clear();
+        row_shapes(&self.table, &mut self.packed);
+        encoder.append_blob(&self.packed, out)?;
+        self.packed.clear();
+        plain_rows(&self.table, text, lengths, &mut self.packed);
+        encoder.append_blob(&self.packed, out)?;
+        encoder.append_blob(texts, out)?;
+        encoder.append_blob(codes, out)?;
+        put_varint(out, bits.len() as u64);
+        out.extend_from_slice(bits);
+        wide.encode(out);
+        Ok(true)
+    }
+
+    /// Adds a shape and its columns.
+    fn shape(&mut self, shape: usize, text: &[u8], timestamps: &[i64], rows: &[u32]) {
+        let known = self.table.shapes[shape];
+        let start = self.parts.shapes.len();
+        let mut slot = 0;
+        let mut at = known.start;
+        while at < known.end {
+            let rest = &self.table.texts[at..known.end];
+            let len = memchr::memchr2(SLOT, TIME, rest).unwrap_or(rest.len());
+            self.parts.shapes.extend_from_slice(&rest[..len]);
+            let Some(mark) = rest.get(len) else { break };
+            at += len + 1;
+            self.values.clear();
+            let (values, table) = (&mut self.values, &self.table);
+            values.extend(
+                rows.iter().map(|row| table.slots[table.firsts[*row as usize] as usize + slot]),
+            );
+            slot += 1;
+            if *mark == SLOT {
+                self.column(text);
+            } else {
+                let mut form = [0; FORM_BYTES];
+                form.copy_from_slice(&rest[len + 1..len + 1 + FORM_BYTES]);
+                at += FORM_BYTES;
+                self.parts.shapes.push(TIME);
+                self.parts.shapes.extend_from_slice(&form);
+                self.times(form, timestamps, rows);
+            }
+        }
+        let len = self.parts.shapes.len() - start;
+        put_varint(&mut self.parts.shape_lengths, len as u64);
+    }
+
+    /// Adds the column of a time.
+    fn times(&mut self, form: [u8; FORM_BYTES], timestamps: &[i64], rows: &[u32]) {
+        let Some(form) = TimeForm::from_bytes(form) else { return };
+        let Self { values, numbers, packed, parts, .. } = self;
+        numbers.clear();
+        numbers.extend(
+            values
+                .iter()
+                .zip(rows)
+                .map(|(slot, row)| form.distance(slot.time_value(), timestamps[*row as usize])),
+        );
+        numbers::encode(numbers, packed, &mut parts.heads, &mut parts.bits);
+    }
+
+    /// Adds the column of a slot, or its only value to the text of the shape.
+    fn column(&mut self, text: &[u8]) {
+        let of = |slot: &Slot| &text[slot.start as usize..(slot.start + slot.len) as usize];
+        let Self { values, dictionary, numbers, lengths, packed, parts, .. } = self;
+        let Some(first) = values.first().map(of) else { return };
+        if values.iter().all(|slot| of(slot) == first) {
+            parts.shapes.extend_from_slice(first);
+            return;
+        }
+        parts.shapes.push(SLOT);
+        let mut classes = 0;
+        let (mut shortest, mut longest) = (usize::MAX, 0);
+        for slot in values.iter() {
+            classes |= classes_of(of(slot));
+            shortest = shortest.min(slot.len as usize);
+            longest = longest.max(slot.len as usize);
+        }
+        let is_number = classes == DIGITS && longest <= NUMBER_DIGITS_MAX;
+        let number_bits = longest as u32 * 10 / 3;
+        if values.len() >= DICTIONARY_ROWS_MIN && number_bits > 3 {
+            let value_bits = if is_number { number_bits } else { longest as u32 * 5 };
+            if dictionary.fill(values.iter().map(of), value_bits) {
+                parts.heads.push(kinds::DICTIONARY);
+                put_varint(&mut parts.heads, dictionary.len() as u64);
+                for value in dictionary.values() {
+                    parts.texts.extend_from_slice(value);
+                    parts.texts.push(b'\n');
+                }
+                parts.codes.extend_from_slice(dictionary.codes());
+                return;
+            }
+        }
+        if is_number {
+            let digits = digits_of(values.iter().map(of), shortest, longest);
+            numbers.clear();
+            numbers.extend(values.iter().map(|slot| parse(of(slot)) as i64));
+            let is_wide = numbers.iter().any(|value| *value as u64 >> NUMBER_BITS_MAX != 0);
+            parts.heads.push(if is_wide { kinds::WIDE_NUMBER } else { kinds::NUMBER });
+            digits.encode(&mut parts.heads);
+            if digits == Digits::Any {
+                lengths.clear();
+                lengths.extend(values.iter().map(|slot| i64::from(slot.len)));
+                numbers::encode(lengths, packed, &mut parts.heads, &mut parts.bits);
+            }
+            if is_wide {
+                numbers.iter().for_each(|value| parts.wide.push(&value.to_le_bytes()));
+            } else {
+                numbers::encode(numbers, packed, &mut parts.heads, &mut parts.bits);
+            }
+            return;
+        }
+        let hex = classes & !DIGITS;
+        let is_hex = (hex == HEX_LOWER || hex == HEX_UPPER)
+            && shortest == longest
+            && longest >= 4
+            && longest.div_ceil(2) <= WIDTH_MAX;
+        let mut packed = [0; WIDTH_MAX];
+        if is_hex {
+            parts.heads.push(if hex == HEX_LOWER { kinds::HEX_LOWER } else { kinds::HEX_UPPER });
+            put_varint(&mut parts.heads, longest as u64);
+            for value in values.iter().map(of) {
+                parts.wide.push(nibbles(value.iter(), &mut packed));
+            }
+        } else if classes & !(DIGITS | HEX_LOWER | DASH) == 0
+            && values.iter().map(of).all(kinds::is_uuid)
+        {
+            parts.heads.push(kinds::UUID);
+            for value in values.iter().map(of) {
+                let digits = value.iter().filter(|byte| **byte != b'-');
+                parts.wide.push(nibbles(digits, &mut packed));
+            }
+        } else {
+            parts.heads.push(kinds::TEXT);
+            parts.heads.push(classes);
+            for value in values.iter().map(of) {
+                parts.texts.extend_from_slice(value);
+                parts.texts.push(b'\n');
+            }
+        }
+    }
+}
+
+impl Parts {
+    fn clear(&mut self) {
+        let Self { shapes, shape_lengths, heads, texts, codes, bits, wide } = self;
+        [shapes, shape_lengths, heads, texts, codes, bits].into_iter().for_each(Vec::clear);
+        wide.clear();
+    }
+}
+
+fn digits_of<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
+    shortest: usize,
+    longest: usize,
+) -> Digits {
+    if values.all(|value| value[0] != b'0' || value.len() == 1) {
+        Digits::Canonical
+    } else if shortest == longest {
+        Digits::Fixed(longest as u8)
+    } else {
+        Digits::Any
+    }
+}
+
+fn parse(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
+}
+
+fn nibbles<'a>(digits: impl Iterator<Item = &'a u8>, out: &mut [u8; WIDTH_MAX]) -> &[u8] {
+    let mut len = 0;
+    for digit in digits {
+        let value = if digit.is_ascii_digit() { digit - b'0' } else { (digit | 0x20) - b'a' + 10 };
+        if len % 2 == 0 {
+            out[len / 2] = value << 4;
+        } else {
+            out[len / 2] |= value;
+        }
+        len += 1;
+    }
+    &out[..len.div_ceil(2)]
+}
+
+/// Appends the shape of every row, in as few whole bytes as hold any.
+fn row_shapes(table: &ShapeTable, out: &mut Vec<u8>) {
+    match kinds::code_bytes(table.shapes.len()) {
+        1 => out.extend(table.rows.iter().map(|shape| *shape as u8)),
+        2 => table.rows.iter().for_each(|shape| out.extend((*shape as u16).to_le_bytes())),
+        _ => table.rows.iter().for_each(|shape| out.extend(shape.to_le_bytes())),
+    }
+}
+
+/// Appends the rows that are kept as they are: their lengths, then their texts.
+fn plain_rows(table: &ShapeTable, text: &[u8], lengths: &[u32], out: &mut Vec<u8>) {
+    if table.shapes[PLAIN as usize].rows == 0 {
+        return;
+    }
+    for (shape, length) in table.rows.iter().zip(lengths) {
+        if *shape == PLAIN {
+            put_varint(out, u64::from(*length));
+        }
+    }
+    let mut start = 0;
+    for (shape, length) in table.rows.iter().zip(lengths) {
+        let end = start + *length as usize;
+        if *shape == PLAIN {
+            out.extend_from_slice(&text[start..end]);
+        }
+        start = end + 1;
+    }
+}
