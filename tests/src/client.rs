@@ -73,7 +73,8 @@ impl Client {
             .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
             .collect::<Vec<_>>()
             .join("&");
-        self.with_tenant(self.http.get(format!("{}{path}?{query}", self.base))).send().await
+        let mark = if query.is_empty() { "" } else { "?" };
+        self.with_tenant(self.http.get(format!("{}{path}{mark}{query}", self.base))).send().await
     }
 
     /// Sends a POST with a body.

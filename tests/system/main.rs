@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod brute_force;
+mod cli;
 mod compaction;
 mod durability;
 mod grammar;
 mod logql;
 mod push;
+mod queries;
+mod tail;

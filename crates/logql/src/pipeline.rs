@@ -32,6 +32,7 @@ mod hints;
 mod hir;
 mod ip;
 mod json;
+mod json_keys;
 mod json_path;
 mod json_scan;
 mod keys;
@@ -77,6 +78,7 @@ use sweep::Sweep;
 
 pub use crate::template::template_functions;
 pub use hints::{Hints, Reduction};
+pub use json_keys::json_keys;
 pub use number::parse_float;
 pub use row::{Metadata, RowView};
 

@@ -2,7 +2,6 @@
 
 pub mod detected_fields;
 pub mod detected_labels;
-mod json_path;
 pub mod labels;
 pub mod patterns;
 mod patterns_drain;

@@ -9,6 +9,7 @@ mod client;
 mod fmt;
 mod meta;
 mod output;
+mod progress;
 mod query;
 mod tail;
 mod time;

@@ -128,13 +128,12 @@ impl<'a> Evaluation<'a> {
     /// one, unless it is an instant query that is split by time.
     fn side(&mut self, expr: &'a MetricExpr) -> Result<Operand, QueryError> {
         let side = self.operand(expr)?;
-        let is_whole = !matches!(expr, MetricExpr::Binary(_))
-            && !(self.surroundings.steps.is_instant() && is_split(expr, self.split_ns));
+        let is_part = self.surroundings.steps.is_instant() && is_split(expr, self.split_ns);
         let limit = self.max_series;
         match &side {
-            Operand::Frame(frame)
-                if is_whole && limit != 0 && frame.series.len() > limit as usize =>
-            {
+            // Both sides of an inner operator were counted already.
+            _ if matches!(expr, MetricExpr::Binary(_)) || is_part || limit == 0 => Ok(side),
+            Operand::Frame(frame) if frame.series.len() > limit as usize => {
                 Err(QueryError::SeriesLimit { limit })
             }
             _ => Ok(side),

@@ -1,6 +1,8 @@
 //! Promises of the engine that hold for any data and any layout of it.
 
-use model::answer::{ResultStream, Series, Value, VectorSample};
+use std::collections::BTreeMap;
+
+use model::answer::{ResultLabels, ResultStream, Series, Value, VectorSample};
 use model::{Entry, Labels, TimeRange};
 use proptest::prelude::*;
 
@@ -220,6 +222,112 @@ proptest! {
     }
 }
 
+/// Every sample by its series and time, every entry by its stream and time; what several answers
+/// have in common is added up.
+fn parts(values: &[Value]) -> BTreeMap<(String, i64, Vec<u8>), f64> {
+    let mut parts = BTreeMap::new();
+    let mut add = |labels: &ResultLabels, at: Timestamp, line: &[u8], value: f64| {
+        *parts.entry((format!("{labels:?}"), at.0, line.to_vec())).or_insert(0.0) += value;
+    };
+    for value in values {
+        match value {
+            Value::Streams(streams) => {
+                for stream in streams {
+                    for entry in &stream.entries {
+                        add(&stream.labels, entry.timestamp, &entry.line, 1.0);
+                    }
+                }
+            }
+            Value::Matrix(series) => {
+                for one in series {
+                    for sample in &one.samples {
+                        add(&one.labels, sample.timestamp, b"", sample.value);
+                    }
+                }
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    parts
+}
+
+fn assert_same_parts(whole: &Value, values: &[Value], query: &str) {
+    let (whole, parts) = (parts(std::slice::from_ref(whole)), parts(values));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), parts.keys().collect::<Vec<_>>(), "{query}");
+    for (key, value) in &whole {
+        assert!((value - parts[key]).abs() <= 1e-9 * value.abs(), "{query} {key:?}");
+    }
+}
+
+/// Queries whose answers over disjoint streams add up.
+const ADDITIVE_QUERIES: &[&str] = &[
+    r#"{app=~".+"}"#,
+    r#"{app=~".+"} | logfmt | drop app, pod"#,
+    r#"count_over_time({app=~".+"}[30s])"#,
+    r#"sum by (pod) (rate({app=~".+"} |= "x" [1m]))"#,
+    r#"sum(bytes_over_time({app=~".+"}[45s] offset 7s))"#,
+    r#"sum by (app) (sum_over_time({app=~".+"} | logfmt | unwrap n [40s]))"#,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn parts_of_the_time_make_the_whole(streams in streams(), step in 1i64..20, cut in 11i64..129) {
+        let source = in_pieces(&streams, 7, 0);
+        let whole = range_params(step, 1);
+        for query in LOG_QUERIES.iter().chain(METRIC_QUERIES) {
+            let is_log = query.starts_with('{');
+            // Steps are counted from the start, so a part begins at one.
+            let middle = if is_log { cut } else { 10 + (cut - 10) / step * step };
+            let first = Params { end: Timestamp(middle * SECOND - i64::from(!is_log)), ..whole.clone() };
+            let second = Params { start: Timestamp(middle * SECOND), ..whole.clone() };
+            let mut values = vec![ask(query, &second, &source)];
+            if first.end >= first.start {
+                values.push(ask(query, &first, &source));
+            }
+            assert_same_parts(&ask(query, &whole, &source), &values, query);
+        }
+    }
+
+    #[test]
+    fn shards_of_the_streams_make_the_whole(
+        streams in streams(), step in 1i64..20, shards in 2u64..4,
+    ) {
+        let params = range_params(step, 2);
+        let shard = |number: u64| -> Streams {
+            let is_in = |labels: &Labels| labels.fingerprint().0 % shards == number;
+            streams.iter().filter(|(labels, _)| is_in(labels)).cloned().collect()
+        };
+        let sources: Vec<MemorySource> =
+            (0..shards).map(|number| in_pieces(&shard(number), 7, 10 * SECOND)).collect();
+        let whole = in_pieces(&streams, 7, 0);
+        for query in ADDITIVE_QUERIES {
+            let values: Vec<Value> =
+                sources.iter().map(|source| ask(query, &params, source)).collect();
+            assert_same_parts(&ask(query, &params, &whole), &values, query);
+        }
+    }
+}
+
+#[test]
+fn an_interval_begins_anew_where_queries_are_split() {
+    let source = in_pieces(&many_rows(40), 1000, 0);
+    let mut params = range_params(0, 1);
+    (params.start, params.end) = (Timestamp(0), Timestamp(40 * SECOND));
+    (params.interval_ns, params.split_ns) = (8 * SECOND, 10 * SECOND);
+    let times = |params: &Params| -> Vec<i64> {
+        let value = ask(r#"{app="a"}"#, params, &source);
+        let time = |(stream, i): (&ResultStream, usize)| stream.entries[i].timestamp.0 / SECOND;
+        entries(&value).into_iter().map(time).collect()
+    };
+    assert_eq!(times(&params), [0, 8, 10, 18, 20, 28, 30, 38]);
+    params.direction = Direction::Backward;
+    assert_eq!(times(&params), [39, 31, 29, 21, 19, 11, 9, 1]);
+    params.split_ns = 0;
+    assert_eq!(times(&params), [39, 31, 23, 15, 7]);
+}
+
 fn many_rows(rows: i64) -> Streams {
     let entries = (0..rows).map(|n| {
         Entry::new(Timestamp(n * SECOND), format!("n={n} user={}", n % 1000).into_bytes())
@@ -296,6 +404,11 @@ fn limits_end_queries_with_their_name() {
     let wide = r#"sum by (user) (count_over_time({app="a"} | logfmt [1h]))"#;
     let (answer, _) = ask(wide, &Limits::default());
     assert!(answer.unwrap_err().starts_with("maximum number of series (500) reached"));
+    // Each side of an operator counts, whatever is left after it.
+    let (answer, _) = ask(&format!("{wide} > 1e9"), &Limits::default());
+    assert!(answer.unwrap_err().starts_with("maximum number of series (500) reached"));
+    let topk = r#"approx_topk(1, count_over_time({app="a"}[1m]))"#;
+    assert!(ask(topk, &Limits::default()).0.unwrap_err().contains("approx_topk is not enabled"));
     let short = Limits { max_range_ns: 60 * SECOND, ..Limits::default() };
     assert_eq!(ask(wide, &short).0.unwrap_err(), "[interval] value exceeds limit: [1h] > [1m]");
     let few = Limits { max_entries: 10, ..Limits::default() };

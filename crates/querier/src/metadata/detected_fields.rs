@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use logql::eval::{Control, Params, evaluate};
-use logql::pipeline::{Hints, Metadata, Pipeline, RowView, Scratch};
+use logql::pipeline::{Hints, Metadata, Pipeline, RowView, Scratch, json_keys};
 use logql::syntax::ast::{Expr, Logfmt, Stage};
 use model::answer::{ResultEntry, ResultLabels, ResultStream, Value};
 use model::{Direction, Labels, TenantId, Timestamp, units};
@@ -16,7 +16,6 @@ use model::{Direction, Labels, TenantId, Timestamp, units};
 use crate::admit;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::json_path::json_paths;
 use crate::metrics::Operation;
 use crate::querier::{Querier, Rows};
 use crate::request::{QueryRequest, QueryTime};
@@ -333,7 +332,8 @@ impl Fields {
                 field.parsers.push(parser);
             }
             if parser == "json" && field.json_path.is_empty() {
-                let paths = paths.get_or_insert_with(|| json_paths(&entry.line));
+                let paths =
+                    paths.get_or_insert_with(|| json_keys(&entry.line).into_iter().collect());
                 let plain = name.strip_suffix(DUPLICATE_SUFFIX).unwrap_or(name);
                 if let Some(path) = paths.get(name).or_else(|| paths.get(plain)) {
                     field.json_path.clone_from(path);

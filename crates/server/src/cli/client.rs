@@ -1,9 +1,11 @@
 //! The connection of the asking commands: where, as whom, and how an answer is read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use http::StatusCode;
+use runtime::clock::{Clock, SystemClock};
 use serde_json::Value;
 
 use super::Failure;
@@ -36,9 +38,33 @@ pub struct Server {
     /// Accept any certificate of the server
     #[arg(long, env = "LOKI_TLS_SKIP_VERIFY")]
     pub tls_skip_verify: bool,
+    /// Certificate of this client
+    #[arg(long, env = "LOKI_CLIENT_CERT_PATH", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// Key of the client's certificate
+    #[arg(long, env = "LOKI_CLIENT_KEY_PATH", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Header that carries the credentials
+    #[arg(long, env = "LOKI_AUTH_HEADER", default_value = "Authorization")]
+    pub auth_header: String,
+    /// Proxy to the server
+    #[arg(long, env = "LOKI_HTTP_PROXY_URL")]
+    pub proxy_url: Option<String>,
     /// Tags sent as X-Query-Tags, such as source=me
     #[arg(long, env = "LOKI_QUERY_TAGS")]
     pub query_tags: Option<String>,
+    /// Ask the server not to answer from a cache
+    #[arg(long, env = "LOKI_NO_CACHE")]
+    pub nocache: bool,
+    /// How often to ask again when the server is not there or too busy
+    #[arg(long, env = "LOKI_CLIENT_RETRIES", default_value_t = 0)]
+    pub retries: u32,
+    /// Seconds before asking again for the first time; each further wait is twice as long
+    #[arg(long, env = "LOKI_CLIENT_MIN_BACKOFF", default_value_t = 0)]
+    pub min_backoff: u64,
+    /// Most seconds before asking again
+    #[arg(long, env = "LOKI_CLIENT_MAX_BACKOFF", default_value_t = 0)]
+    pub max_backoff: u64,
 }
 
 /// Speaks to the store.
@@ -58,11 +84,23 @@ impl Client {
     pub fn new(server: &Server) -> Result<Self, Failure> {
         let mut builder = reqwest::Client::builder().timeout(Duration::from_secs(600));
         if let Some(path) = &server.ca_cert {
-            let text = std::fs::read(path)
-                .map_err(|error| Failure::new(&format!("read {}", path.display()), error))?;
+            let text = read(path)?;
             let certificate = reqwest::Certificate::from_pem(&text)
                 .map_err(|error| Failure::new(&format!("read {}", path.display()), error))?;
             builder = builder.add_root_certificate(certificate);
+        }
+        if let (Some(cert), Some(key)) = (&server.cert, &server.key) {
+            let mut text = read(cert)?;
+            text.push(b'\n');
+            text.extend(read(key)?);
+            let identity = reqwest::Identity::from_pem(&text)
+                .map_err(|error| Failure::new(&format!("read {}", cert.display()), error))?;
+            builder = builder.identity(identity);
+        }
+        if let Some(url) = &server.proxy_url {
+            let proxy = reqwest::Proxy::all(url)
+                .map_err(|error| Failure::new(&format!("use the proxy {url}"), error))?;
+            builder = builder.proxy(proxy);
         }
         if server.tls_skip_verify {
             builder = builder.danger_accept_invalid_certs(true);
@@ -70,9 +108,8 @@ impl Client {
         let token = match (&server.bearer_token, &server.bearer_token_file) {
             (Some(token), _) => Some(token.clone()),
             (None, Some(path)) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| Failure::new(&format!("read {}", path.display()), error))?;
-                Some(text.trim().to_owned())
+                let text = read(path)?;
+                Some(String::from_utf8_lossy(&text).trim().to_owned())
             }
             (None, None) => None,
         };
@@ -91,25 +128,40 @@ impl Client {
     }
 
     async fn text(&self, path: &str, params: &[(&str, String)]) -> Result<String, Failure> {
+        let mut wait = Duration::from_secs(self.server.min_backoff);
+        for _ in 0..self.server.retries {
+            match self.ask(path, params).await {
+                Err((failure, true)) => tracing::debug!(%failure, "asking again"),
+                other => return other.map_err(|(failure, _)| failure),
+            }
+            SystemClock.sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(self.server.max_backoff.max(1)));
+        }
+        self.ask(path, params).await.map_err(|(failure, _)| failure)
+    }
+
+    /// Asks once. With a failure comes whether asking again may help.
+    async fn ask(&self, path: &str, params: &[(&str, String)]) -> Result<String, (Failure, bool)> {
         let url = format!("{}{path}?{}", self.server.addr.trim_end_matches('/'), encode(params));
         let mut request = self.http.get(url);
         for (name, value) in self.headers() {
             request = request.header(name, value);
         }
         let answer = request.send().await.map_err(|error| {
-            Failure::new(&format!("ask {}", self.server.addr), root_cause(&error))
+            (Failure::new(&format!("ask {}", self.server.addr), root_cause(&error)), true)
         })?;
         let status = answer.status();
-        let text = answer.text().await.map_err(|error| Failure::new("read the answer", error))?;
+        let text = answer.text().await;
+        let text = text.map_err(|error| (Failure::new("read the answer", error), true))?;
         if status.is_success() {
-            Ok(text)
-        } else {
-            Err(Failure(format!("the server answered {status}: {}", text.trim())))
+            return Ok(text);
         }
+        let is_busy = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        Err((Failure(format!("the server answered {status}: {}", text.trim())), is_busy))
     }
 
     /// Headers of every request: tenant, credentials, tags.
-    pub fn headers(&self) -> Vec<(&'static str, String)> {
+    pub fn headers(&self) -> Vec<(&str, String)> {
         use base64::Engine as _;
         let mut headers = Vec::new();
         if let Some(tenant) = &self.server.org_id {
@@ -119,12 +171,15 @@ impl Client {
             let password = self.server.password.as_deref().unwrap_or("");
             let pair = format!("{user}:{password}");
             let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-            headers.push(("Authorization", format!("Basic {encoded}")));
+            headers.push((&*self.server.auth_header, format!("Basic {encoded}")));
         } else if let Some(token) = &self.token {
-            headers.push(("Authorization", format!("Bearer {token}")));
+            headers.push((&*self.server.auth_header, format!("Bearer {token}")));
         }
         if let Some(tags) = &self.server.query_tags {
             headers.push(("X-Query-Tags", tags.clone()));
+        }
+        if self.server.nocache {
+            headers.push(("Cache-Control", "no-cache".to_owned()));
         }
         headers
     }
@@ -134,6 +189,10 @@ impl Client {
         let address = self.server.addr.trim_end_matches('/').replacen("http", "ws", 1);
         format!("{address}{path}?{}", encode(params))
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::new(&format!("read {}", path.display()), error))
 }
 
 /// The innermost cause says what a person can act on ("connection refused").

@@ -1,6 +1,6 @@
 //! How lines are shown.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::ValueEnum;
 use model::Timestamp;
@@ -41,13 +41,18 @@ impl Printer {
         Self { form, shows_labels, has_colours: io::stdout().is_terminal() }
     }
 
-    /// Writes one line.
+    /// Writes lines.
     ///
     /// # Errors
     ///
     /// When stdout is closed; the reader has seen enough.
-    pub fn print(&self, shown: &Shown) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+    pub fn print<'l>(&self, lines: impl IntoIterator<Item = &'l Shown>) -> io::Result<()> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        lines.into_iter().try_for_each(|shown| self.write(shown, &mut out))?;
+        out.flush()
+    }
+
+    fn write(&self, shown: &Shown, out: &mut impl Write) -> io::Result<()> {
         match self.form {
             Form::Raw => writeln!(out, "{}", shown.line),
             Form::Jsonl => {
@@ -113,6 +118,26 @@ pub fn lines_of(body: &Value, is_forward: bool) -> Vec<Shown> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn written(form: Form, has_colours: bool) -> String {
+        let printer = Printer { form, shows_labels: true, has_colours };
+        let labels = json!({"app": "web"}).as_object().unwrap().clone();
+        let shown = Shown { timestamp: Timestamp(1_500_000_000), labels, line: "a \"b\"".into() };
+        let mut out = Vec::new();
+        printer.write(&shown, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_have_three_forms() {
+        assert_eq!(written(Form::Default, false), "1970-01-01T00:00:01.5Z {app=\"web\"} a \"b\"\n");
+        assert_eq!(written(Form::Raw, true), "a \"b\"\n");
+        let json =
+            r#"{"labels":{"app":"web"},"line":"a \"b\"","timestamp":"1970-01-01T00:00:01.5Z"}"#;
+        assert_eq!(written(Form::Jsonl, true), format!("{json}\n"));
+        let coloured = written(Form::Default, true);
+        assert!(coloured.contains("m{app=\"web\"}\u{1b}[0m a"), "{coloured:?}");
+    }
 
     #[test]
     fn lines_are_ordered_by_time() {

@@ -1,7 +1,7 @@
 //! `sigyn query` and `sigyn instant-query`.
 
 use std::collections::HashSet;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use clap::Args;
 use model::Timestamp;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::Failure;
 use super::client::{Client, Server};
 use super::output::{Form, Printer, Shown, lines_of};
+use super::progress::Progress;
 use super::time::{self, Range};
 
 /// Ask for lines, or for a metric over time
@@ -69,6 +70,12 @@ pub struct InstantQuery {
     /// Most rows
     #[arg(long, default_value_t = 30)]
     limit: u64,
+    /// Form of the answer
+    #[arg(long, short, default_value = "default")]
+    output: Form,
+    /// No progress on stderr
+    #[arg(long, short)]
+    quiet: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -81,113 +88,138 @@ impl Query {
     /// [`Failure`] with what the server said.
     pub async fn run(self) -> Result<(), Failure> {
         let client = Client::new(&self.server)?;
+        let progress = Progress::new(self.quiet);
         let (start, end) = self.range.resolve()?;
-        let first = self.page(&client, start, end, self.page_size(0)).await?;
+        let pages = Pages::new(&self, start, end);
+        let first = pages.next(&client, progress).await?;
         if first["data"]["resultType"] != "streams" {
-            print_json(&first["data"]["result"])?;
-            return Ok(());
+            return print_rows(&first["data"]["result"], self.output);
         }
-        let printed = self.print_pages(&client, start, end, first).await?;
-        self.tell(&format!("{printed} lines\n"));
+        let printed = pages.print_all(&client, progress, first).await?;
+        progress.tell(&format!("{printed} lines"));
         Ok(())
     }
+}
 
-    async fn print_pages(
-        &self,
-        client: &Client,
-        mut start: Timestamp,
-        mut end: Timestamp,
-        first: Value,
-    ) -> Result<u64, Failure> {
-        let printer = Printer::new(self.output, !self.no_labels);
-        let (mut body, mut size, mut printed) = (first, self.page_size(0), 0);
-        // Lines at the border of a page come again with the next page.
-        let mut border: HashSet<(Timestamp, String)> = HashSet::new();
-        loop {
-            self.show_stats(&body);
-            let lines = lines_of(&body, self.forward);
-            let count = lines.len() as u64;
-            let last = lines.last().map(|shown| shown.timestamp);
-            let fresh: Vec<&Shown> =
-                lines.iter().filter(|shown| !border.contains(&identity(shown))).collect();
-            for shown in &fresh {
-                if self.limit > 0 && printed == self.limit {
-                    return Ok(printed);
-                }
-                if printer.print(shown).is_err() {
-                    return Ok(printed);
-                }
-                printed += 1;
-            }
-            let is_done = self.limit > 0 && printed >= self.limit;
-            let Some(last) = last.filter(|_| count >= size && !is_done) else {
-                return Ok(printed);
-            };
-            if fresh.is_empty() {
-                return Err(Failure(format!(
-                    "more than {size} lines stand at {last}; ask with a larger --batch"
-                )));
-            }
-            border = lines.iter().filter(|l| l.timestamp == last).map(identity).collect();
-            if self.forward {
-                start = last;
-            } else {
-                // The end is exclusive, and the border is wanted again.
-                end = Timestamp(last.0.saturating_add(1));
-            }
-            self.tell(&format!("{printed} lines, at {last}\r"));
-            size = self.page_size(printed);
-            body = self.page(client, start, end, size).await?;
-        }
+/// A log query, page by page. Pages overlap by the lines of one time, the border, because more
+/// lines may have that time than the page before held.
+struct Pages<'a> {
+    query: &'a Query,
+    start: Timestamp,
+    end: Timestamp,
+    printed: u64,
+    /// Lines of the next page.
+    size: u64,
+    /// Lines at the border that were printed already.
+    border: HashSet<(Timestamp, String)>,
+}
+
+impl<'a> Pages<'a> {
+    fn new(query: &'a Query, start: Timestamp, end: Timestamp) -> Self {
+        let mut pages = Self { query, start, end, printed: 0, size: 0, border: HashSet::new() };
+        pages.size = pages.next_size();
+        pages
     }
 
-    /// How many lines to ask for after `printed` were shown.
-    fn page_size(&self, printed: u64) -> u64 {
-        match self.limit {
-            0 => self.batch,
-            // One more than is missing, since a border line comes again.
-            limit => self.batch.min(limit.saturating_sub(printed) + u64::from(printed > 0)),
+    /// Prints the first page and all after it; answers how many lines that were.
+    async fn print_all(
+        mut self,
+        client: &Client,
+        progress: Progress,
+        first: Value,
+    ) -> Result<u64, Failure> {
+        let printer = Printer::new(self.query.output, !self.query.no_labels);
+        let mut body = first;
+        while let Some(fresh) = self.take(&body)? {
+            self.printed += fresh.len() as u64;
+            if printer.print(&fresh).is_err() || self.is_last() {
+                break;
+            }
+            let at = if self.query.forward { self.start } else { self.end };
+            progress.show(&format!("{} lines, at {at}", self.printed));
+            body = self.next(client, progress).await?;
+        }
+        Ok(self.printed)
+    }
+
+    /// The lines of a page that are to be printed; `None` when the page before was the last.
+    /// Afterwards the start, the end and the border are those of the next page.
+    fn take(&mut self, body: &Value) -> Result<Option<Vec<Shown>>, Failure> {
+        let forward = self.query.forward;
+        let lines = lines_of(body, forward);
+        let is_full = lines.len() as u64 >= self.size;
+        let Some(last) = lines.last().map(|shown| shown.timestamp) else { return Ok(None) };
+        let border = lines.iter().filter(|line| line.timestamp == last).map(identity).collect();
+        let before = std::mem::replace(&mut self.border, border);
+        let mut fresh: Vec<Shown> =
+            lines.into_iter().filter(|shown| !before.contains(&identity(shown))).collect();
+        if self.query.limit > 0 {
+            fresh.truncate(usize::try_from(self.query.limit - self.printed).unwrap_or(usize::MAX));
+        }
+        if fresh.is_empty() && is_full {
+            // The server says so when that is too many.
+            self.size *= 2;
+            return Ok(Some(fresh));
+        }
+        if fresh.is_empty() {
+            return Ok(None);
+        }
+        self.size = if is_full { self.next_size_after(fresh.len() as u64) } else { 0 };
+        if forward {
+            self.start = last;
+        } else {
+            // The end is exclusive, and the border is wanted again.
+            self.end = Timestamp(last.0.saturating_add(1));
+        }
+        Ok(Some(fresh))
+    }
+
+    fn is_last(&self) -> bool {
+        self.size == 0 || (self.query.limit > 0 && self.printed >= self.query.limit)
+    }
+
+    fn next_size(&self) -> u64 {
+        match self.query.limit {
+            0 => self.query.batch,
+            limit => self.query.batch.min(limit),
         }
         .max(1)
     }
 
-    async fn page(
-        &self,
-        client: &Client,
-        start: Timestamp,
-        end: Timestamp,
-        size: u64,
-    ) -> Result<Value, Failure> {
+    /// Besides the lines that are missing, those of the border come again.
+    fn next_size_after(&self, fresh: u64) -> u64 {
+        let border = self.border.len() as u64;
+        match self.query.limit {
+            0 => self.query.batch.max(border + 1),
+            limit => {
+                let missing = limit.saturating_sub(self.printed + fresh);
+                self.query.batch.max(border + 1).min(missing + border)
+            }
+        }
+        .max(1)
+    }
+
+    async fn next(&self, client: &Client, progress: Progress) -> Result<Value, Failure> {
+        let query = self.query;
         let mut params = vec![
-            ("query", self.query.clone()),
-            ("start", start.0.to_string()),
-            ("end", end.0.to_string()),
-            ("limit", size.to_string()),
-            ("direction", if self.forward { "forward" } else { "backward" }.to_owned()),
+            ("query", query.query.clone()),
+            ("start", self.start.0.to_string()),
+            ("end", self.end.0.to_string()),
+            ("limit", self.size.to_string()),
+            ("direction", if query.forward { "forward" } else { "backward" }.to_owned()),
         ];
-        params.extend(self.step.clone().map(|step| ("step", step)));
-        params.extend(self.interval.clone().map(|interval| ("interval", interval)));
-        let body = client.json("/loki/api/v1/query_range", &params).await?;
+        params.extend(query.step.clone().map(|step| ("step", step)));
+        params.extend(query.interval.clone().map(|interval| ("interval", interval)));
+        let what = format!("{} lines, asking for more", self.printed);
+        let asked = client.json("/loki/api/v1/query_range", &params);
+        let body = progress.during(&what, asked).await?;
         for warning in body["warnings"].as_array().into_iter().flatten() {
-            self.tell(&format!("warning: {}\n", warning.as_str().unwrap_or("")));
+            progress.tell(&format!("warning: {}", warning.as_str().unwrap_or("")));
+        }
+        if query.stats {
+            progress.tell(&body["data"]["stats"]["summary"].to_string());
         }
         Ok(body)
-    }
-
-    fn show_stats(&self, body: &Value) {
-        if self.stats {
-            self.tell(&format!("{}\n", body["data"]["stats"]["summary"]));
-        }
-    }
-
-    /// Tells a person at a terminal how it goes.
-    fn tell(&self, text: &str) {
-        let mut err = std::io::stderr();
-        let is_progress = text.ends_with('\r');
-        if !self.quiet && (err.is_terminal() || !is_progress) {
-            // Nobody reads it when it cannot be written.
-            let _ = write!(err, "{text}");
-        }
     }
 }
 
@@ -207,8 +239,20 @@ impl InstantQuery {
         let client = Client::new(&self.server)?;
         let mut params = vec![("query", self.query.clone()), ("limit", self.limit.to_string())];
         params.extend(self.now.map(|now| ("time", now.0.to_string())));
-        let body = client.json("/loki/api/v1/query", &params).await?;
-        print_json(&body["data"]["result"])
+        let asked = client.json("/loki/api/v1/query", &params);
+        let body = Progress::new(self.quiet).during("asking", asked).await?;
+        print_rows(&body["data"]["result"], self.output)
+    }
+}
+
+/// Prints the rows of a metric: for people, or one in each line.
+fn print_rows(rows: &Value, form: Form) -> Result<(), Failure> {
+    match (form, rows.as_array()) {
+        (Form::Jsonl, Some(rows)) if rows.iter().all(Value::is_object) => {
+            rows.iter().try_for_each(|row| print_line(&row.to_string()))
+        }
+        (Form::Jsonl, _) => print_line(&rows.to_string()),
+        _ => print_json(rows),
     }
 }
 
