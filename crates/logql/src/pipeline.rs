@@ -231,10 +231,10 @@ impl Pipeline {
         scratch: &mut Scratch,
         out: &mut Vec<u32>,
     ) {
-        if let Some(parsed) = &mut scratch.parsed
+        if let Some(parsed) = &scratch.parsed
             && parsed.is_fit(batch, &rows)
         {
-            parsed.sweep.run(&batch.lines, rows, out);
+            parsed.run(&batch.lines, rows, out);
         } else if self.sweep.is_empty() {
             out.extend(rows.map(|row| row as u32));
         } else {

@@ -108,9 +108,8 @@ impl<'a> Scan<'a> {
         stats.compressed_bytes += batch.compressed_bytes;
         let holds = |label: &RequiredLabel| {
             let named = |column: &&TextColumn| column.name() == &*label.name;
-            let is_wanted = |value: &Box<str>| label.values.contains(value);
             let column = batch.metadata.iter().find(named);
-            column.is_some_and(|column| column.values().iter().any(is_wanted))
+            column.is_some_and(|c| c.values().iter().any(|value| label.values.contains(value)))
                 || batch.runs.iter().any(|run| run.labels.get(&label.name).is_some())
         };
         let holds = self.given.iter().all(holds);

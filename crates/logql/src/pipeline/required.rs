@@ -15,6 +15,7 @@ use super::names::{ERROR, ERROR_DETAILS, NameId, Names, without_suffix};
 use super::program::{Program, Step};
 use super::sweep::Sweep;
 use crate::source::{Batch, RequiredLabel, StreamRun};
+use model::columns::Lines;
 
 /// How every escape of an ASCII character by its number begins.
 const LONG_ESCAPE: &[u8] = b"\\u00";
@@ -104,7 +105,10 @@ fn plain_part(value: &str) -> Option<&[u8]> {
 /// filters ask for. Only for rows that do not have those labels otherwise.
 #[derive(Debug, Clone)]
 pub(super) struct ParsedSweep {
-    pub(super) sweep: Sweep,
+    /// For texts that may hold long escapes.
+    any: Sweep,
+    /// For texts without: one search for each text is faster than one for two.
+    plain: Sweep,
     /// The labels' names.
     names: Vec<Box<str>>,
 }
@@ -117,12 +121,25 @@ impl ParsedSweep {
         if asked.is_empty() {
             return None;
         }
-        let tests = asked.iter().map(|label| {
-            let texts = label.or_texts.iter().map(|text| TextTest::Contains(Literal::new(text)));
-            LineTest { test: TextTest::any(texts.collect()), is_negative: false }
-        });
-        let sweep = Sweep::new(leading.iter().cloned().chain(tests).collect());
-        Some(Self { sweep, names: asked.into_iter().map(|label| label.name).collect() })
+        let sweep = |is_wanted: &dyn Fn(&[u8]) -> bool| {
+            let tests = asked.iter().map(|label| {
+                let texts = label.or_texts.iter().filter(|text| is_wanted(text));
+                let texts = texts.map(|text| TextTest::Contains(Literal::new(text)));
+                LineTest { test: TextTest::any(texts.collect()), is_negative: false }
+            });
+            Sweep::new(leading.iter().cloned().chain(tests).collect())
+        };
+        let (any, plain) = (sweep(&|_| true), sweep(&|text| text != LONG_ESCAPE));
+        Some(Self { any, plain, names: asked.into_iter().map(|label| label.name).collect() })
+    }
+
+    /// Pushes the rows whose line passes.
+    pub(super) fn run(&self, lines: &Lines, rows: Range<usize>, out: &mut Vec<u32>) {
+        let text = &lines.text()[lines.start_of(rows.start)..lines.start_of(rows.end)];
+        match memchr::memmem::find(text, LONG_ESCAPE) {
+            Some(_) => self.any.run(lines, rows, out),
+            None => self.plain.run(lines, rows, out),
+        }
     }
 
     /// Whether some rows of a batch have none of the labels from their stream or metadata.
