@@ -41,13 +41,17 @@ mod error;
 
 pub use block::{BlockMeta, BlockRun, LineCodec, MetadataColumn};
 pub use cells::{Cell, SegmentCells, decode_cells};
-pub use decode::{decode_lengths, decode_lines, decode_metadata, decode_timestamps};
+pub use decode::{
+    decode_columns, decode_lengths, decode_line_lengths, decode_lines, decode_metadata,
+    decode_timestamps,
+};
 pub use error::{FormatError, Result};
 pub use facts::{Coverage, SegmentFacts};
 pub use footer::Footer;
 pub use index::prune::{BlockSet, PrunePlan, Required, prune};
 pub use name::SegmentName;
 pub use settings::{EncodeSettings, IndexPolicy};
+pub use shapes::{Field, FieldKind, Fields, LineColumns, LineTest, RowMatch};
 pub use sort_key::{SortKey, sort_key};
 pub use stream_table::StreamTable;
 pub use verify::{Report, verify};
