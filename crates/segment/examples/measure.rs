@@ -83,6 +83,40 @@ fn decode(footer: &segment::Footer, object: &[u8], rows: &Rows<'_>) -> Duration 
     spent
 }
 
+/// The parts of a chunk of columns.
+const PARTS: [&str; 8] = ["shapes", "heads", "rows", "plain", "texts", "codes", "bits", "wide"];
+
+/// Adds up the stored and raw bytes of the parts of a chunk of columns.
+fn add_parts(chunk: &[u8], parts: &mut [[u64; 2]; 8]) {
+    let mut at = 0;
+    let varint = |at: &mut usize| {
+        let (mut value, mut shift) = (0u64, 0);
+        loop {
+            let byte = chunk[*at];
+            *at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    };
+    varint(&mut at);
+    for part in &mut parts[..6] {
+        let head = varint(&mut at);
+        let stored = if head & 1 == 1 { varint(&mut at) } else { head >> 1 };
+        at += stored as usize;
+        part[0] += stored;
+        part[1] += head >> 1;
+    }
+    let bits = varint(&mut at);
+    at += bits as usize;
+    for (part, len) in parts[6..].iter_mut().zip([bits, (chunk.len() - at) as u64]) {
+        part[0] += len;
+        part[1] += len;
+    }
+}
+
 /// CPU time of this process, as the kernel counts it.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
@@ -112,11 +146,15 @@ fn main() {
             ("columns 4M", LineCodec::Columns, 4 << 20),
         ] {
             for index in [IndexPolicy::Nothing, IndexPolicy::Tokens] {
+                let zstd_level = std::env::var("ZSTD_LEVEL").ok().and_then(|n| n.parse().ok());
+                let zstd_level = zstd_level.unwrap_or(1);
+                let rest = EncodeSettings::default();
                 let settings =
-                    EncodeSettings { line_codec, block_bytes, index, ..EncodeSettings::default() };
+                    EncodeSettings { line_codec, block_bytes, index, zstd_level, ..rest };
                 let mut spent = Duration::ZERO;
                 let mut decoding = Duration::ZERO;
                 let mut total = 0;
+                let (mut parts, mut plain_blocks) = ([[0; 2]; 8], 0);
                 let mut regions = [0u64; 5];
                 for rows in &segments {
                     let (object, took) = encode(rows, &settings);
@@ -129,6 +167,12 @@ fn main() {
                         regions[0] += len(&block.timestamps);
                         regions[1] += len(&block.lengths);
                         regions[3] += len(&block.lines);
+                        if block.codec == LineCodec::Columns {
+                            let range = block.lines.start as usize..block.lines.end as usize;
+                            add_parts(&object[range], &mut parts);
+                        } else {
+                            plain_blocks += 1;
+                        }
                         for column in block.metadata.iter() {
                             regions[2] += len(&column.range);
                         }
@@ -153,6 +197,13 @@ fn main() {
                     mb(regions[3]),
                     mb(regions[4]),
                 );
+                if index == IndexPolicy::Nothing && line_codec == LineCodec::Columns {
+                    print!("    plain blocks {plain_blocks}; stored/raw:");
+                    for (name, [stored, raw]) in PARTS.iter().zip(parts) {
+                        print!(" {name} {:.1}/{:.1}", mb(stored), mb(raw));
+                    }
+                    println!();
+                }
             }
         }
     }

@@ -27,7 +27,8 @@ pub struct BlockMeta {
     pub runs: Arc<[BlockRun]>,
     /// Where [`crate::decode_timestamps`] finds its bytes.
     pub timestamps: Range<u64>,
-    /// Where [`crate::decode_lengths`] finds its bytes.
+    /// Where [`crate::decode_lengths`] finds its bytes. Empty when the lines tell: then
+    /// [`crate::decode_line_lengths`] finds them at [`BlockMeta::lines`].
     pub lengths: Range<u64>,
     /// Where [`crate::decode_lines`] finds its bytes.
     pub lines: Range<u64>,

@@ -6,7 +6,7 @@ use crate::block::{BlockMeta, LineCodec, MetadataColumn};
 use crate::column::{lengths, lines, metadata, timestamps};
 use crate::encoding::checksum::{ChunkKind, open};
 use crate::error::{FormatError, Result};
-use crate::shapes::ShapeBlock;
+use crate::shapes::{LineColumns, ShapeBlock};
 
 /// Decodes the bytes of [`BlockMeta::timestamps`]: nanoseconds per row.
 ///
@@ -19,13 +19,17 @@ pub fn decode_timestamps(meta: &BlockMeta, bytes: &[u8]) -> Result<Vec<i64>> {
     timestamps::decode(payload, &meta.runs, meta.rows as usize, (meta.first.0, meta.last.0))
 }
 
-/// Decodes the bytes of [`BlockMeta::lengths`]: line bytes per row.
+/// Decodes the bytes of [`BlockMeta::lengths`]: line bytes per row, or nothing at all when that
+/// range is empty.
 ///
 /// # Errors
 ///
 /// As [`decode_timestamps`].
 pub fn decode_lengths(meta: &BlockMeta, bytes: &[u8]) -> Result<Vec<u32>> {
     let len = meta.lengths.end - meta.lengths.start;
+    if len == 0 && bytes.is_empty() {
+        return Ok(Vec::new());
+    }
     let payload = open(ChunkKind::Lengths, meta.ordinal, bytes, len)?;
     lengths::decode(payload, meta.rows as usize, meta.raw_bytes)
 }
@@ -46,13 +50,19 @@ pub fn decode_lines(
     let payload = open(ChunkKind::Lines, meta.ordinal, bytes, len)?;
     let total: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
     let rows = meta.rows as usize;
-    if timestamps.len() != rows || lengths.len() != rows || total != meta.raw_bytes {
+    let are_known = lengths.len() == rows && total == meta.raw_bytes;
+    let are_left_out = lengths.is_empty() && meta.lengths.is_empty();
+    if timestamps.len() != rows || !(are_known || are_left_out) {
         return Err(FormatError::Corrupt("the timestamps or lengths of another block"));
     }
     match meta.codec {
-        LineCodec::Zstd => lines::decode(payload, lengths),
+        LineCodec::Zstd if are_known => lines::decode(payload, lengths),
+        LineCodec::Zstd => Err(FormatError::Corrupt("a block without line lengths")),
         LineCodec::Columns => {
-            ShapeBlock::decode(payload, rows, meta.raw_bytes as usize)?.lines(timestamps, lengths)
+            let lines = ShapeBlock::decode(payload, rows, raw_bytes(meta))?.lines(timestamps)?;
+            let is_right = are_left_out
+                || lengths.iter().enumerate().all(|(row, len)| lines.row_len(row) == *len as usize);
+            if is_right { Ok(lines) } else { Err(FormatError::Corrupt("line lengths")) }
         }
     }
 }
@@ -79,6 +89,40 @@ pub fn decode_first_lines(
         return Err(FormatError::Corrupt("the lengths of another block"));
     }
     lines::decode_first(payload, lengths, rows)
+}
+
+/// Reads from the bytes of [`BlockMeta::lines`] how many bytes each line has, where
+/// [`BlockMeta::lengths`] is empty.
+///
+/// # Errors
+///
+/// As [`decode_timestamps`]; also when the block keeps its lengths elsewhere.
+pub fn decode_line_lengths(meta: &BlockMeta, bytes: &[u8]) -> Result<Vec<u32>> {
+    match decode_columns(meta, bytes)? {
+        Some(columns) => columns.block.lengths(),
+        None => Err(FormatError::Corrupt("a block without line lengths")),
+    }
+}
+
+/// Reads the bytes of [`BlockMeta::lines`] as columns, without building lines; `None` when the
+/// block does not keep its lines that way.
+///
+/// # Errors
+///
+/// As [`decode_timestamps`].
+pub fn decode_columns<'a>(meta: &BlockMeta, bytes: &'a [u8]) -> Result<Option<LineColumns<'a>>> {
+    if meta.codec != LineCodec::Columns {
+        return Ok(None);
+    }
+    let len = meta.lines.end - meta.lines.start;
+    let payload = open(ChunkKind::Lines, meta.ordinal, bytes, len)?;
+    let block = ShapeBlock::decode(payload, meta.rows as usize, raw_bytes(meta))?;
+    Ok(Some(LineColumns { block }))
+}
+
+fn raw_bytes(meta: &BlockMeta) -> usize {
+    // The index has checked it against the limit of a block.
+    meta.raw_bytes as usize
 }
 
 /// Decodes the bytes of [`MetadataColumn::range`].

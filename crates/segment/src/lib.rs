@@ -42,7 +42,8 @@ mod error;
 pub use block::{BlockMeta, BlockRun, LineCodec, MetadataColumn};
 pub use cells::{Cell, SegmentCells, decode_cells};
 pub use decode::{
-    decode_first_lines, decode_lengths, decode_lines, decode_metadata, decode_timestamps,
+    decode_columns, decode_first_lines, decode_lengths, decode_line_lengths, decode_lines,
+    decode_metadata, decode_timestamps,
 };
 pub use error::{FormatError, Result};
 pub use facts::{Coverage, SegmentFacts};
@@ -50,6 +51,7 @@ pub use footer::Footer;
 pub use index::prune::{BlockSet, PrunePlan, Required, prune};
 pub use name::SegmentName;
 pub use settings::{EncodeSettings, IndexPolicy};
+pub use shapes::{Field, FieldKind, Fields, LineColumns, LineTest, RowMatch};
 pub use sort_key::{SortKey, sort_key};
 pub use stream_table::StreamTable;
 pub use verify::{Report, verify};

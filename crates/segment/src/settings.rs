@@ -44,7 +44,7 @@ impl Default for EncodeSettings {
     fn default() -> Self {
         Self {
             zstd_level: 1,
-            block_bytes: 1 << 20,
+            block_bytes: 4 << 20,
             block_rows: 1 << 16,
             sort_labels: ["cluster", "namespace", "app|job|service_name"]
                 .map(str::to_owned)

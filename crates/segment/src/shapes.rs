@@ -6,11 +6,15 @@
 
 mod block;
 mod classes;
+mod columns;
 mod dictionary;
 mod encode;
+mod fields;
+mod frequent;
 mod kinds;
 mod lines;
 mod masks;
+mod matching;
 mod numbers;
 mod table;
 mod times;
@@ -18,4 +22,7 @@ mod tokens;
 mod wide;
 
 pub(crate) use block::ShapeBlock;
+pub use columns::LineColumns;
 pub(crate) use encode::ColumnsEncoder;
+pub use fields::{Field, FieldKind, Fields};
+pub use matching::{LineTest, RowMatch};

@@ -131,7 +131,7 @@ fn check_block(
             return Err(FormatError::Corrupt("the rows of a stream are out of order"));
         }
         count.rows += times.len() as u64;
-        count.bytes += lengths[rows].iter().map(|length| u64::from(*length)).sum::<u64>();
+        count.bytes += rows.map(|row| lines.row_len(row) as u64).sum::<u64>();
         count.first = count.first.or(times.first().copied());
         count.last = times.last().copied().unwrap_or(count.last);
     }

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use model::{Labels, Level, Timestamp};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::block::LineCodec;
 use crate::block::index::BlockRecord;
 use crate::cells::CellBuilder;
 use crate::encoding::checksum::{ChunkKind, seal};
@@ -254,10 +255,13 @@ impl SegmentWriter {
 
         block.encode_timestamps(timestamps);
         seal(ChunkKind::Timestamps, ordinal, timestamps, starts.0);
-        block.encode_lengths(encoder, lengths)?;
-        seal(ChunkKind::Lengths, ordinal, lengths, starts.1);
         let codec = block.encode_lines(self.settings.line_codec, encoder, lines)?;
         seal(ChunkKind::Lines, ordinal, lines, starts.2);
+        // Columns tell the lengths themselves.
+        if codec == LineCodec::Zstd {
+            block.encode_lengths(encoder, lengths)?;
+            seal(ChunkKind::Lengths, ordinal, lengths, starts.1);
+        }
         if block.has_other_levels() {
             self.cells.void_block();
         }
@@ -287,6 +291,7 @@ impl SegmentWriter {
             self.hash.update(&(part.len() as u64).to_le_bytes());
             self.hash.update(part);
         }
+        block.lengths().iter().for_each(|length| self.hash.update(&length.to_le_bytes()));
         block.runs().iter().for_each(|run| self.hash.update(&run.rows.to_le_bytes()));
         let (first, last) = block.bounds();
         self.records.push(BlockRecord {

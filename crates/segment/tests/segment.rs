@@ -13,6 +13,9 @@ mod fixture;
 #[path = "segment/fixture_rows.rs"]
 mod fixture_rows;
 #[cfg(test)]
+#[path = "segment/program_lines.rs"]
+mod program_lines;
+#[cfg(test)]
 #[path = "segment/prune.rs"]
 mod prune;
 #[cfg(test)]

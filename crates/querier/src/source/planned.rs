@@ -311,6 +311,8 @@ impl<'a> Columns<'a> {
         let block = self.block;
         let (lengths, lines) = match self.lines {
             WantLines::None => (0..0, 0..0),
+            // Blocks that keep no lengths have them with their lines.
+            WantLines::Lengths if block.lengths.is_empty() => (0..0, block.lines.clone()),
             WantLines::Lengths => (block.lengths.clone(), 0..0),
             WantLines::Text => (block.lengths.clone(), block.lines.clone()),
         };
@@ -322,8 +324,11 @@ impl<'a> Columns<'a> {
     fn decode(&self, bytes: &[bytes::Bytes]) -> segment::Result<Batch> {
         let block = self.block;
         let timestamps = segment::decode_timestamps(block, &bytes[0])?;
-        let lengths = match self.lines {
+        let mut lengths = match self.lines {
             WantLines::None => Vec::new(),
+            WantLines::Lengths if block.lengths.is_empty() => {
+                segment::decode_line_lengths(block, &bytes[2])?
+            }
             WantLines::Lengths | WantLines::Text => segment::decode_lengths(block, &bytes[1])?,
         };
         let lines = match self.lines {
@@ -332,6 +337,9 @@ impl<'a> Columns<'a> {
             }
             WantLines::None | WantLines::Lengths => Lines::default(),
         };
+        if lengths.is_empty() {
+            lengths.extend((0..lines.len()).map(|row| lines.row_len(row) as u32));
+        }
         let metadata = self
             .metadata
             .iter()

@@ -1,7 +1,8 @@
 //! Sequences of signed numbers, packed in groups of 128.
 //!
 //! Each group stores its numbers as distances from its smallest one, in units of the largest of
-//! 1, 10³, 10⁶ and 10⁹ that divides them all. The distances share one width, chosen so that the
+//! 1, 10³, 10⁶ and 10⁹ that divides them all, or of 2⁸: times that went through floating point are
+//! multiples of that. The distances share one width, chosen so that the
 //! group is smallest; those that need more bits are exceptions, whose upper bits are packed behind
 //! the group together with where they stand. Log times come in bursts with pauses between them,
 //! so a group often has two kinds of distance.
@@ -12,7 +13,11 @@ use super::bits::{GROUP, pack, packed_len, unpack, unpack_group};
 use super::cursor::{Cursor, put_signed};
 
 /// The units, by code.
-const UNITS: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
+const UNITS: [i64; 5] = [1, 1_000, 1_000_000, 1_000_000_000, 1 << 8];
+/// How many of them are decimal.
+const DECIMAL_UNITS: usize = 4;
+/// The code of the unit that is not.
+const BINARY_UNIT: usize = 4;
 /// Set in the second byte of a group that has exceptions.
 const HAS_EXCEPTIONS: u8 = 0x80;
 /// Bytes of a bitmap over a group.
@@ -87,10 +92,11 @@ fn encode_exceptions(distances: &[u64], width: u32, upper_width: u32, out: &mut 
 fn unit_code(group: &[i64]) -> usize {
     let mut code = 0;
     // Each unit divides the next: the first that does not divide all ends the search.
-    while code + 1 < UNITS.len() && group.iter().all(|value| value % UNITS[code + 1] == 0) {
+    while code + 1 < DECIMAL_UNITS && group.iter().all(|value| value % UNITS[code + 1] == 0) {
         code += 1;
     }
-    code
+    let is_binary = code == 0 && group.iter().fold(0, |bits, value| bits | value) & 0xff == 0;
+    if is_binary { BINARY_UNIT } else { code }
 }
 
 /// The width for which a group is smallest, and the width of what exceptions have above it; the
@@ -190,6 +196,8 @@ mod tests {
         outlier[100] = i64::MAX;
         assert_eq!(encoded(&outlier).len(), 3 + 2 + 1 + 8);
         assert_eq!(encoded(&[5; 128]).len(), 3);
+        let floats: Vec<i64> = (0..128).map(|n| n << 8).collect();
+        assert_eq!(encoded(&floats).len(), 3 + 128 * 7 / 8);
         assert!(encoded(&[]).is_empty());
     }
 
@@ -215,7 +223,7 @@ mod tests {
         for cut in 0..out.len() {
             assert!(decode(&mut Cursor::new(&out[..cut], "t"), 3, &mut Vec::new()).is_err());
         }
-        for group in [[65, 0, 0], [0, 4, 0], [0, 0x7f, 0]] {
+        for group in [[65, 0, 0], [0, 5, 0], [0, 0x7f, 0]] {
             assert!(decode(&mut Cursor::new(&group, "t"), 1, &mut Vec::new()).is_err());
         }
     }

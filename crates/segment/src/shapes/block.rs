@@ -6,6 +6,7 @@ use crate::encoding::cursor::Cursor;
 use crate::encoding::frame::decode_blob;
 use crate::error::{FormatError, Result};
 
+use super::frequent;
 use super::kinds::{self, Digits};
 use super::numbers;
 use super::times::{FORM_BYTES, TimeForm};
@@ -31,7 +32,7 @@ pub(super) enum Piece {
 /// A shape as it was read back.
 #[derive(Debug, Clone)]
 pub(super) struct ShapeParts {
-    pub(super) rows: u32,
+    rows: u32,
     pub(super) pieces: Range<u32>,
 }
 
@@ -73,6 +74,7 @@ pub(crate) struct ShapeBlock<'a> {
     pub(super) numbers: Vec<i64>,
     /// By width.
     wide: Vec<WideList<'a>>,
+    pub(super) raw_bytes: usize,
 }
 
 impl<'a> ShapeBlock<'a> {
@@ -94,7 +96,7 @@ impl<'a> ShapeBlock<'a> {
             *shape_rows.get_mut(*shape as usize).ok_or(DAMAGED)? += 1;
         }
         let plain = decode_blob(cursor, raw_bytes + 5 * rows)?;
-        let (plain_at, plain_starts) = plain_starts(&plain, shape_rows[0] as usize)?;
+        let plain_starts = plain_starts(&plain, shape_rows[0] as usize)?;
         let texts = decode_blob(cursor, 2 * raw_bytes)?;
         let codes = decode_blob(cursor, raw_bytes)?;
         let bits = cursor.bytes()?;
@@ -117,10 +119,14 @@ impl<'a> ShapeBlock<'a> {
         let (columns, numbers) = (std::mem::take(columns), std::mem::take(numbers));
         let text_starts = starts_of(&texts);
         let wide = reader.finish(text_starts.len() - 1, cursor)?;
-        if text_starts.last().is_none_or(|end| *end as usize != texts.len()) {
+        // Fields rely on it that values are printable and need no escapes.
+        let is_odd =
+            |byte: &u8| (*byte <= b' ' && *byte != b'\n') | (*byte == b'"') | (*byte == b'\\');
+        if text_starts.last().is_none_or(|end| *end as usize != texts.len())
+            || texts.iter().filter(|byte| is_odd(byte)).count() > 0
+        {
             return Err(DAMAGED);
         }
-        let plain = plain[plain_at..].to_vec();
         Ok(Self {
             shapes,
             pieces,
@@ -134,6 +140,7 @@ impl<'a> ShapeBlock<'a> {
             codes,
             numbers,
             wide,
+            raw_bytes,
         })
     }
 
@@ -144,6 +151,16 @@ impl<'a> ShapeBlock<'a> {
             Some(&[start, end]) => &self.texts[start as usize..end as usize - 1],
             _ => &[],
         }
+    }
+
+    /// How many rows have a shape.
+    pub(super) fn shape_rows(&self, shape: u32) -> u32 {
+        self.shapes.get(shape as usize).map_or(0, |shape| shape.rows)
+    }
+
+    /// So many codes from a place on.
+    pub(super) fn codes(&self, first: u32, count: u32) -> Option<&[u8]> {
+        self.codes.get(first as usize..first as usize + count as usize)
     }
 
     /// A code of the list of codes.
@@ -245,13 +262,24 @@ impl Reader<'_> {
                 }
                 Column::Dictionary { codes, first, distinct }
             }
-            kind @ (kinds::NUMBER | kinds::WIDE_NUMBER) => {
+            kind @ (kinds::NUMBER | kinds::WIDE_NUMBER | kinds::FREQUENT_NUMBER) => {
                 let digits = Digits::decode(&mut self.heads)?;
                 let lengths = if digits == Digits::Any { self.numbers(rows)? } else { 0 };
-                if kind == kinds::NUMBER {
-                    Column::Number { first: self.numbers(rows)?, digits, lengths }
-                } else {
-                    Column::WideNumber { first: self.wide(8, rows)?, digits, lengths }
+                match kind {
+                    kinds::NUMBER => Column::Number { first: self.numbers(rows)?, digits, lengths },
+                    kinds::FREQUENT_NUMBER => {
+                        let first = self.numbers.len() as u32;
+                        let codes = self.codes.take(rows)?;
+                        self.codes_taken += rows as u32;
+                        frequent::decode(
+                            &mut self.heads,
+                            codes,
+                            &mut self.bits,
+                            &mut self.numbers,
+                        )?;
+                        Column::Number { first, digits, lengths }
+                    }
+                    _ => Column::WideNumber { first: self.wide(8, rows)?, digits, lengths },
                 }
             }
             kind @ (kinds::HEX_LOWER | kinds::HEX_UPPER) => {
@@ -314,20 +342,20 @@ fn row_shapes(codes: &[u8], width: usize, rows: usize) -> Result<Vec<u32>> {
     })
 }
 
-/// Where the plain rows begin in their part, and each of them behind that, with the end of the last.
-fn plain_starts(part: &[u8], rows: usize) -> Result<(usize, Vec<u32>)> {
+/// Where the plain rows begin in their part, and the end of the last.
+fn plain_starts(part: &[u8], rows: usize) -> Result<Vec<u32>> {
     let mut cursor = Cursor::new(part, "line columns");
-    let mut starts = vec![0u32];
-    let mut end = 0u32;
+    let mut lengths = Vec::new();
     for _ in 0..rows {
-        end = end.checked_add(cursor.varint_u32()?).ok_or(DAMAGED)?;
+        lengths.push(cursor.varint_u32()?);
+    }
+    let mut end = (part.len() - cursor.remaining()) as u32;
+    let mut starts = vec![end];
+    for length in lengths {
+        end = end.checked_add(length).ok_or(DAMAGED)?;
         starts.push(end);
     }
-    if cursor.remaining() == end as usize {
-        Ok((part.len() - end as usize, starts))
-    } else {
-        Err(DAMAGED)
-    }
+    if part.len() == end as usize { Ok(starts) } else { Err(DAMAGED) }
 }
 
 /// Where texts begin of which each ends with a line feed, and the end of the last.

@@ -86,7 +86,7 @@ impl Dictionary {
 }
 
 /// About `count · log₂(rows / count)`, without floating point so that every machine agrees.
-fn entropy_bits(count: u32, rows: u32) -> u64 {
+pub(super) fn entropy_bits(count: u32, rows: u32) -> u64 {
     // Sixteenths of log₂, linear between powers of two.
     let log = |value: u32| {
         let whole = value.ilog2();

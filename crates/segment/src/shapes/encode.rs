@@ -6,6 +6,7 @@ use crate::error::Result;
 
 use super::classes::{DASH, DIGITS, HEX_LOWER, HEX_UPPER, classes_of};
 use super::dictionary::Dictionary;
+use super::frequent::Frequent;
 use super::kinds::{self, Digits};
 use super::numbers;
 use super::table::{PLAIN, ShapeTable};
@@ -13,6 +14,14 @@ use super::times::{FORM_BYTES, TimeForm};
 use super::tokens::{SLOT, Slot, TIME};
 use super::wide::{WIDTH_MAX, WideBuilder};
 
+/// Blocks below this are compared whole with plain lines.
+const SAMPLE_BYTES_MIN: usize = 128 << 10;
+/// Of larger ones, this part is.
+const SAMPLE_PART: usize = 16;
+/// From so many places.
+const SAMPLES: usize = 8;
+/// Most blocks that follow one another without an attempt, plus one.
+const DECLINED_MAX: u32 = 8;
 /// Fewer values are not worth a dictionary.
 const DICTIONARY_ROWS_MIN: usize = 24;
 /// Numbers of more bits count as identifiers.
@@ -27,9 +36,13 @@ pub(crate) struct ColumnsEncoder {
     parts: Parts,
     values: Vec<Slot>,
     dictionary: Dictionary,
+    frequent: Frequent,
     numbers: Vec<i64>,
     lengths: Vec<i64>,
     packed: Vec<u8>,
+    /// How many blocks in a row did not gain, up to a limit.
+    declined: u32,
+    blocks_to_skip: u32,
 }
 
 /// What a chunk is made of, before compression.
@@ -51,7 +64,7 @@ struct Parts {
 }
 
 impl ColumnsEncoder {
-    /// Appends the chunk of a block; `false` when its lines are not of the kind that gains.
+    /// Appends the chunk of a block; `false` when that would not be clearly smaller than plain lines.
     pub(crate) fn encode(
         &mut self,
         text: &[u8],
@@ -60,9 +73,60 @@ impl ColumnsEncoder {
         encoder: &mut FrameEncoder,
         out: &mut Vec<u8>,
     ) -> Result<bool> {
-        if !self.table.fill(text, lengths) {
+        if self.blocks_to_skip > 0 {
+            self.blocks_to_skip -= 1;
             return Ok(false);
         }
+        let start = out.len();
+        if self.table.fill(text, lengths) {
+            self.append(text, lengths, timestamps, encoder, out)?;
+            let len = out.len() - start;
+            if self.is_worth_it(text, lengths, len, encoder)? {
+                self.declined = 0;
+                return Ok(true);
+            }
+            out.truncate(start);
+        }
+        // Lines of one kind follow each other: what failed now will probably fail again.
+        self.declined = (self.declined + 1).min(DECLINED_MAX);
+        self.blocks_to_skip = self.declined - 1;
+        Ok(false)
+    }
+
+    /// Whether a chunk of this length is smaller than what plain lines would take, as far as a
+    /// sample of them tells.
+    fn is_worth_it(
+        &mut self,
+        text: &[u8],
+        lengths: &[u32],
+        len: usize,
+        encoder: &mut FrameEncoder,
+    ) -> Result<bool> {
+        // Parts from all over the block, because streams of several kinds may share it.
+        let mut sample = Vec::new();
+        let part = (text.len() / SAMPLE_PART).max(SAMPLE_BYTES_MIN / 2) / SAMPLES;
+        if text.len() > SAMPLE_BYTES_MIN {
+            let step = text.len() / SAMPLES;
+            (0..SAMPLES).for_each(|n| sample.extend_from_slice(&text[n * step..n * step + part]));
+        } else {
+            sample.extend_from_slice(text);
+        }
+        self.packed.clear();
+        encoder.append(&sample, &mut self.packed)?;
+        let plain = self.packed.len() as u64 * text.len() as u64 / sample.len().max(1) as u64;
+        // Plain lines need their lengths too.
+        let plain = plain + lengths.len() as u64 / 4;
+        Ok(len as u64 * 100 <= plain * 92)
+    }
+
+    fn append(
+        &mut self,
+        text: &[u8],
+        lengths: &[u32],
+        timestamps: &[i64],
+        encoder: &mut FrameEncoder,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         self.parts.clear();
         let (ordered, starts) = self.table.by_shape();
         for shape in 1..self.table.shapes.len() {
@@ -86,7 +150,7 @@ impl ColumnsEncoder {
         put_varint(out, bits.len() as u64);
         out.extend_from_slice(bits);
         wide.encode(out);
-        Ok(true)
+        Ok(())
     }
 
     /// Adds a shape and its columns.
@@ -139,7 +203,7 @@ impl ColumnsEncoder {
     /// Adds the column of a slot, or its only value to the text of the shape.
     fn column(&mut self, text: &[u8]) {
         let of = |slot: &Slot| &text[slot.start as usize..(slot.start + slot.len) as usize];
-        let Self { values, dictionary, numbers, lengths, packed, parts, .. } = self;
+        let Self { values, dictionary, frequent, numbers, lengths, packed, parts, .. } = self;
         let Some(first) = values.first().map(of) else { return };
         if values.iter().all(|slot| of(slot) == first) {
             parts.shapes.extend_from_slice(first);
@@ -173,7 +237,12 @@ impl ColumnsEncoder {
             numbers.clear();
             numbers.extend(values.iter().map(|slot| parse(of(slot)) as i64));
             let is_wide = numbers.iter().any(|value| *value as u64 >> NUMBER_BITS_MAX != 0);
-            parts.heads.push(if is_wide { kinds::WIDE_NUMBER } else { kinds::NUMBER });
+            let has_frequent = !is_wide && longest > 1 && frequent.find(numbers);
+            parts.heads.push(match (is_wide, has_frequent) {
+                (true, _) => kinds::WIDE_NUMBER,
+                (_, true) => kinds::FREQUENT_NUMBER,
+                _ => kinds::NUMBER,
+            });
             digits.encode(&mut parts.heads);
             if digits == Digits::Any {
                 lengths.clear();
@@ -182,6 +251,9 @@ impl ColumnsEncoder {
             }
             if is_wide {
                 numbers.iter().for_each(|value| parts.wide.push(&value.to_le_bytes()));
+            } else if has_frequent {
+                let Parts { heads, codes, bits, .. } = parts;
+                frequent.encode(numbers, packed, (heads, codes, bits));
             } else {
                 numbers::encode(numbers, packed, &mut parts.heads, &mut parts.bits);
             }

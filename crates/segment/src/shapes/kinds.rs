@@ -18,6 +18,9 @@ pub(super) const HEX_UPPER: u8 = 5;
 /// UUIDs in lower case.
 pub(super) const UUID: u8 = 6;
 
+/// Decimal digits, some of the numbers as codes.
+pub(super) const FREQUENT_NUMBER: u8 = 7;
+
 /// How many digits a number is written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Digits {

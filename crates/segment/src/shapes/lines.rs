@@ -4,7 +4,7 @@ use model::columns::{LINE_SEPARATOR, Lines};
 
 use crate::error::Result;
 
-use super::block::{Column, DAMAGED, Piece, ShapeBlock};
+use super::block::{Column, DAMAGED, Piece, ShapeBlock, ShapeParts};
 use super::kinds::Digits;
 use super::table::PLAIN;
 
@@ -12,22 +12,110 @@ const LOWER: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
 impl ShapeBlock<'_> {
-    /// All lines, whose lengths must be these.
-    pub(crate) fn lines(&self, timestamps: &[i64], lengths: &[u32]) -> Result<Lines> {
-        let total: usize = lengths.iter().map(|length| *length as usize + 1).sum();
-        let mut text = Vec::with_capacity(total);
+    /// All lines.
+    pub(crate) fn lines(&self, timestamps: &[i64]) -> Result<Lines> {
+        let mut lengths = Vec::with_capacity(self.rows.len());
+        let mut text = Vec::with_capacity(self.raw_bytes + self.rows.len());
         let mut ranks = vec![0u32; self.shapes.len()];
-        for ((shape, timestamp), length) in self.rows.iter().zip(timestamps).zip(lengths) {
+        let mut left = self.raw_bytes;
+        for (shape, timestamp) in self.rows.iter().zip(timestamps) {
             let rank = &mut ranks[*shape as usize];
-            let end = text.len() + *length as usize;
-            self.write_row(*shape, *rank, *timestamp, end, &mut text)?;
+            let start = text.len();
+            self.write_row(*shape, *rank, *timestamp, start + left, &mut text)?;
             *rank += 1;
-            if text.len() != end {
-                return Err(DAMAGED);
-            }
+            let length = text.len() - start;
+            left -= length;
+            lengths.push(length as u32);
             text.push(LINE_SEPARATOR);
         }
-        Lines::from_parts(text, lengths.iter().copied()).ok_or(DAMAGED)
+        if left != 0 {
+            return Err(DAMAGED);
+        }
+        Lines::from_parts(text, lengths).ok_or(DAMAGED)
+    }
+
+    /// The lines of some rows, which ascend.
+    pub(crate) fn some_lines(&self, rows: &[u32], timestamps: &[i64]) -> Result<Lines> {
+        let mut lines = Lines::with_capacity(rows.len(), 0);
+        let mut ranks = vec![0u32; self.shapes.len()];
+        let mut wanted = rows.iter().peekable();
+        let mut line = Vec::new();
+        let mut left = self.raw_bytes;
+        for ((row, shape), timestamp) in (0..).zip(&self.rows).zip(timestamps) {
+            let rank = &mut ranks[*shape as usize];
+            if wanted.next_if(|wanted| **wanted == row).is_some() {
+                line.clear();
+                self.write_row(*shape, *rank, *timestamp, left, &mut line)?;
+                left -= line.len();
+                lines.push(&line);
+            }
+            *rank += 1;
+        }
+        Ok(lines)
+    }
+
+    /// Bytes of every line.
+    pub(crate) fn lengths(&self) -> Result<Vec<u32>> {
+        let fixed: Vec<usize> = self.shapes.iter().map(|shape| self.fixed_len(shape)).collect();
+        let mut ranks = vec![0u32; self.shapes.len()];
+        let mut left = self.raw_bytes;
+        let mut lengths = Vec::with_capacity(self.rows.len());
+        for shape in &self.rows {
+            let rank = &mut ranks[*shape as usize];
+            let mut length = fixed[*shape as usize];
+            if *shape == PLAIN {
+                length = self.plain(*rank).len();
+            }
+            for piece in self.pieces_of(*shape) {
+                if let Piece::Column(column) = piece {
+                    length += self.value_len(&self.columns[*column as usize], *rank);
+                }
+            }
+            *rank += 1;
+            left = left.checked_sub(length).ok_or(DAMAGED)?;
+            lengths.push(length as u32);
+        }
+        if left == 0 { Ok(lengths) } else { Err(DAMAGED) }
+    }
+
+    /// Bytes of what all lines of a shape have in common.
+    fn fixed_len(&self, shape: &ShapeParts) -> usize {
+        let pieces = shape.pieces.start as usize..shape.pieces.end as usize;
+        let len = |piece: &Piece| match piece {
+            Piece::Literal(range) => range.len(),
+            Piece::Column(_) => 0,
+        };
+        self.pieces[pieces].iter().map(len).sum()
+    }
+
+    /// The parts of a shape.
+    pub(super) fn pieces_of(&self, shape: u32) -> &[Piece] {
+        let pieces = self.shapes.get(shape as usize).map_or(0..0, |shape| shape.pieces.clone());
+        &self.pieces[pieces.start as usize..pieces.end as usize]
+    }
+
+    /// Bytes of a value.
+    fn value_len(&self, column: &Column, rank: u32) -> usize {
+        match *column {
+            Column::Text { first, .. } => self.text(first + rank).len(),
+            Column::Dictionary { codes, first, .. } => {
+                self.text(first + self.code(codes + rank)).len()
+            }
+            Column::Number { first, digits, lengths } => {
+                let value = self.number(first + rank) as u64;
+                digits_in(value).max(self.digits(digits, lengths + rank))
+            }
+            Column::WideNumber { first, digits, lengths } => {
+                let value = self
+                    .wide(8, first + rank)
+                    .first_chunk()
+                    .map_or(0, |value| u64::from_le_bytes(*value));
+                digits_in(value).max(self.digits(digits, lengths + rank))
+            }
+            Column::Hex { digits, .. } => usize::from(digits),
+            Column::Uuid { .. } => 36,
+            Column::Time { form, .. } => form.len(),
+        }
     }
 
     /// Appends the line of a row, up to `end` bytes of text.
@@ -41,14 +129,13 @@ impl ShapeBlock<'_> {
     ) -> Result<()> {
         if shape == PLAIN {
             let line = self.plain(rank);
-            if out.len() + line.len() != end {
+            if out.len() + line.len() > end {
                 return Err(DAMAGED);
             }
             out.extend_from_slice(line);
             return Ok(());
         }
-        let pieces = self.shapes[shape as usize].pieces.clone();
-        for piece in &self.pieces[pieces.start as usize..pieces.end as usize] {
+        for piece in self.pieces_of(shape) {
             match piece {
                 Piece::Literal(range) => {
                     out.extend_from_slice(
@@ -123,6 +210,11 @@ impl ShapeBlock<'_> {
             Digits::Any => self.number(length).clamp(1, 20) as usize,
         }
     }
+}
+
+/// How many digits a number has at least.
+fn digits_in(value: u64) -> usize {
+    value.checked_ilog10().map_or(0, |log| log as usize + 1)
 }
 
 fn write_number(mut value: u64, digits: usize, out: &mut Vec<u8>) {

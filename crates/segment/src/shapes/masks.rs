@@ -17,15 +17,12 @@ impl Masks {
         let (pieces, rest) = text.as_chunks();
         let mut padded = [0; 64];
         padded[..rest.len()].copy_from_slice(rest);
-        let mut quote_before = false;
+        let mut before = 0;
         for piece in pieces.iter().chain([&padded]) {
-            let (words, digits, openers) = classify(piece);
+            let (words, events) = classify(piece, before);
+            before = piece[63];
             self.words.push(words);
-            // A colon opens a value only behind a quote, as in JSON.
-            let [equals, colons, quotes] = openers;
-            let behind = quotes << 1 | u64::from(quote_before);
-            quote_before = quotes >> 63 == 1;
-            self.events.push(digits | equals | (colons & behind));
+            self.events.push(events);
         }
     }
 
@@ -73,29 +70,28 @@ impl Masks {
     }
 }
 
-/// Word bytes, digits, and the three bytes that tell values: `=`, `:`, `"`.
-fn classify(piece: &[u8; 64]) -> (u64, u64, [u64; 3]) {
+/// Word bytes and events of a piece, given the byte before it.
+fn classify(piece: &[u8; 64], before: u8) -> (u64, u64) {
+    let mut shifted = [before; 64];
+    shifted[1..].copy_from_slice(&piece[..63]);
     let mut flags = [0u8; 64];
-    for (flag, byte) in flags.iter_mut().zip(piece) {
+    for ((flag, byte), before) in flags.iter_mut().zip(piece).zip(&shifted) {
         let is_digit = byte.wrapping_sub(b'0') < 10;
         let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        *flag = u8::from(is_digit)
-            | u8::from(is_digit | is_letter | (*byte >= 0x80)) << 1
-            | u8::from(*byte == b'=') << 2
-            | u8::from(*byte == b':') << 3
-            | u8::from(*byte == b'"') << 4;
+        // A colon opens a value only behind a quote, as in JSON.
+        let is_opener = (*byte == b'=') | ((*byte == b':') & (*before == b'"'));
+        *flag =
+            u8::from(is_digit | is_letter | (*byte >= 0x80)) | u8::from(is_digit | is_opener) << 1;
     }
-    let mut masks = [0u64; 5];
+    let (mut words, mut events) = (0, 0);
     for (index, eight) in flags.chunks_exact(8).enumerate() {
         let mut word = [0; 8];
         word.copy_from_slice(eight);
         let word = u64::from_le_bytes(word);
-        for (bit, mask) in masks.iter_mut().enumerate() {
-            *mask |= gather_low_bits(word >> bit) << (8 * index);
-        }
+        words |= gather_low_bits(word) << (8 * index);
+        events |= gather_low_bits(word >> 1) << (8 * index);
     }
-    let [digits, words, equals, colons, quotes] = masks;
-    (words, digits, [equals, colons, quotes])
+    (words, events)
 }
 
 /// The lowest bit of each of eight bytes, as eight neighbouring bits.

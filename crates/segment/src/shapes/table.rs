@@ -17,7 +17,6 @@ pub(super) const PLAIN: u32 = 0;
 pub(super) struct Shape {
     pub(super) start: usize,
     pub(super) end: usize,
-    pub(super) slots: u32,
     pub(super) rows: u32,
     hash: u64,
 }
@@ -72,7 +71,7 @@ impl ShapeTable {
             return;
         }
         let Self { masks, by_hash, shapes, texts, slots, .. } = self;
-        let (at, first) = (texts.len(), slots.len());
+        let at = texts.len();
         tokens::cut(text, masks, (start, end), texts, slots);
         let shape = &texts[at..];
         let hash = xxh3_64(shape);
@@ -87,13 +86,7 @@ impl ShapeTable {
             }
             None => {
                 let known = shapes.len() as u32;
-                shapes.push(Shape {
-                    start: at,
-                    end: texts.len(),
-                    slots: (slots.len() - first) as u32,
-                    rows: 0,
-                    hash,
-                });
+                shapes.push(Shape { start: at, end: texts.len(), rows: 0, hash });
                 by_hash.insert_unique(hash, known, |known| shapes[*known as usize].hash);
                 known
             }

@@ -39,6 +39,11 @@ impl TimeForm {
         is_sound.then_some(Self { date, middle, point, digits })
     }
 
+    /// What may stand between digits and colons; 0 for nothing.
+    pub(super) fn signs(self) -> [u8; 3] {
+        [self.date, self.middle, self.point]
+    }
+
     /// How many bytes a time of this form has.
     pub(super) fn len(self) -> usize {
         let date = if self.date == 0 { 0 } else { 11 };

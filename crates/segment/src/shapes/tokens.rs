@@ -3,6 +3,7 @@
 //! What varies from line to line has digits, or is a value behind `=` or `"name":`. Slots begin and
 //! end where runs of letters and digits do, or beside digits within one.
 
+use super::classes::{DIGITS, HEX_LOWER, HEX_UPPER, classes_of};
 use super::masks::Masks;
 use super::times::{self, FORM_BYTES};
 
@@ -15,6 +16,17 @@ const VALUE_BYTES_MAX: usize = 96;
 /// A line has no more slots; the rest of it belongs to the shape.
 const SLOTS_MAX: usize = 200;
 const UUID_BYTES: usize = 36;
+/// Bytes that end a value without quotes.
+const ENDS_VALUE: [bool; 256] = {
+    let mut ends = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        ends[byte] = byte <= b' ' as usize
+            || matches!(byte as u8, b',' | b';' | b')' | b']' | b'}' | b'"' | b'\'' | b'&' | b'\\');
+        byte += 1;
+    }
+    ends
+};
 
 /// A slot of a line.
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +131,8 @@ fn digits_slot(
         return if rest.is_empty() { (from, to) } else { (from + 2, to) };
     }
     let digits = text[digit..to].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == run.len() || run.iter().all(u8::is_ascii_hexdigit) {
+    // Identifiers may hold any hexadecimal digits.
+    if digits == run.len() || classes_of(run) & !(DIGITS | HEX_LOWER | HEX_UPPER) == 0 {
         return (from, to);
     }
     let behind = digit + digits;
@@ -161,9 +174,7 @@ fn value_slot(text: &[u8], opener: usize, end: usize) -> (usize, usize) {
         return none;
     }
     let rest = &text[from..limit];
-    let ends = |byte: &u8| {
-        matches!(byte, 0..=b' ' | b',' | b';' | b')' | b']' | b'}' | b'"' | b'\'' | b'&' | b'\\')
-    };
+    let ends = |byte: &u8| ENDS_VALUE[usize::from(*byte)];
     let len = rest.iter().position(ends).unwrap_or(rest.len());
     (from, from + len)
 }

@@ -47,6 +47,11 @@ impl BlockBuilder {
         self.metadata.text_bytes()
     }
 
+    /// Bytes of every line.
+    pub(super) fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
     /// The lines with their separators.
     pub(super) fn text(&self) -> &[u8] {
         &self.text

@@ -19,7 +19,7 @@ use crate::settings::EncodeSettings;
 use super::{EncodedSegment, SegmentWriter};
 
 /// Counts up whenever the writer makes other bytes of the same rows and settings.
-const WRITE_VERSION: u8 = 1;
+const WRITE_VERSION: u8 = 2;
 /// The zstd level of sections, which are small.
 const SECTION_ZSTD_LEVEL: i32 = 3;
 /// Highest compaction level that a name can carry in one digit.

@@ -1,9 +1,15 @@
 //! Lines as shapes and columns come back byte for byte.
 
 use model::Labels;
+use model::columns::Lines;
 use proptest::prelude::*;
-use segment::{EncodeSettings, EncodedSegment, LineCodec, verify};
+use segment::{
+    EncodeSettings, EncodedSegment, Field, FieldKind, LineCodec, LineColumns, LineTest, RowMatch,
+    verify,
+};
+use serde_json::Value;
 
+use crate::program_lines::{programs, scrambled};
 use crate::rows::{InputRow, Streams, decode, encode, expected};
 
 const START: i64 = 1_713_280_243_833_819_339;
@@ -27,39 +33,6 @@ fn check(lines: &[Vec<u8>]) -> EncodedSegment {
 
 fn texts(lines: impl IntoIterator<Item = String>) -> Vec<Vec<u8>> {
     lines.into_iter().map(String::into_bytes).collect()
-}
-
-fn scrambled(n: u64) -> u64 {
-    (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
-}
-
-/// Lines of several programs, one kind per hundred.
-fn programs(count: u64) -> Vec<Vec<u8>> {
-    texts((0..count).map(|n| {
-        let id = scrambled(n);
-        let (second, minute) = (n % 60, n / 60 % 60);
-        match n / 100 % 7 {
-            0 => format!(
-                r#"{{"time":"2024-04-16T15:{minute:02}:{second:02}Z","level":"{}","id":"{id:016x}","status":{},"latency_s":{}.{:03}}}"#,
-                ["info", "warn", "error"][n as usize % 3],
-                200 + n % 5,
-                id % 3,
-                id % 1000,
-            ),
-            1 => format!(
-                "ts=2024-04-16T15:{minute:02}:{second:02}.{:09}Z caller=http.go:{} level=debug traceID={id:032x} msg=\"POST /push ({}) {}ms\"",
-                id % 1_000_000_000, id % 300, 200 + n % 9, id % 70
-            ),
-            2 => format!("081109 20{:04} {} INFO dfs.DataNode: block blk_{} of 10.251.{}.{}:50010",
-                n % 10_000, id % 90, id as i64, id % 256, n % 256),
-            3 => format!("I0507 12:{minute:02}:{second:02}.{:06}       1 node.go:{}] \"no rule\" pod=\"gel/gel-{}\"",
-                id % 1_000_000, id % 500, n % 7),
-            4 => format!("[{}] {:08X} 0x{:x} {:08x}-{:04x}-4{:03x}-8000-{:012x} done in {}.{}s", n, id >> 32,
-                id % 4096, id >> 32, n & 0xffff, n & 0xfff, id >> 16, n % 9, id % 7),
-            5 => "the same every time 42".to_owned(),
-            _ => format!("{:019} {:04} {}", id >> 1, id % 10_000, id),
-        }
-    }))
 }
 
 #[test]
@@ -185,5 +158,245 @@ proptest! {
         ], 1..200),
     ) {
         check(&lines);
+    }
+}
+
+/// The columns of every block, with the times and lines of its rows.
+fn columns_of(segment: &EncodedSegment, mut look: impl FnMut(&LineColumns<'_>, &[i64], &Lines)) {
+    let part =
+        |range: &std::ops::Range<u64>| &segment.bytes[range.start as usize..range.end as usize];
+    for block in segment.footer.blocks() {
+        let times = segment::decode_timestamps(block, part(&block.timestamps)).unwrap();
+        let lengths = segment::decode_lengths(block, part(&block.lengths)).unwrap();
+        let lines = segment::decode_lines(block, &times, &lengths, part(&block.lines)).unwrap();
+        let Some(columns) = segment::decode_columns(block, part(&block.lines)).unwrap() else {
+            continue;
+        };
+        assert!(lengths.is_empty());
+        let lengths = segment::decode_line_lengths(block, part(&block.lines)).unwrap();
+        assert!(lengths.iter().zip(lines.iter()).all(|(len, line)| *len as usize == line.len()));
+        assert_eq!(columns.lines(&times).unwrap(), lines);
+        look(&columns, &times, &lines);
+    }
+}
+
+fn holds(line: &[u8], needle: &[u8], any_case: bool) -> bool {
+    let (line, needle) = (line.to_vec(), needle.to_vec());
+    let (line, needle) = if any_case {
+        (line.to_ascii_lowercase(), needle.to_ascii_lowercase())
+    } else {
+        (line, needle)
+    };
+    needle.is_empty() || line.windows(needle.len()).any(|part| part == needle)
+}
+
+/// Checks a search against the lines; answers how many rows it left undecided.
+fn check_test(columns: &LineColumns<'_>, lines: &Lines, needle: &[u8], any_case: bool) -> usize {
+    let test =
+        if any_case { LineTest::contains_any_case(needle) } else { LineTest::contains(needle) };
+    let matches = columns.test(&test);
+    assert_eq!(matches.len(), lines.len());
+    for (row, known) in matches.iter().enumerate() {
+        let line = lines.row(row);
+        let expected = holds(line, needle, any_case);
+        let text = String::from_utf8_lossy(line);
+        match known {
+            RowMatch::Yes => assert!(expected, "{needle:?} is not in {text}"),
+            RowMatch::No => assert!(!expected, "{needle:?} is in {text}"),
+            RowMatch::Maybe => {}
+        }
+    }
+    matches.iter().filter(|known| **known == RowMatch::Maybe).count()
+}
+
+/// The scalars of a JSON object in order, with their paths.
+fn scalars(value: &Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, Value)>) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                path.push(key.clone());
+                scalars(member, path, found);
+                path.pop();
+            }
+        }
+        Value::Array(_) => {}
+        scalar => found.push((path.clone(), scalar.clone())),
+    }
+}
+
+/// Checks the fields of every row that has some; answers how many do as JSON and as logfmt.
+fn check_fields(columns: &LineColumns<'_>, times: &[i64], lines: &Lines) -> (usize, usize) {
+    let (json, logfmt) = (columns.json_fields(), columns.logfmt_fields());
+    let (mut objects, mut pairs) = (0, 0);
+    let rows = columns.row_shapes().iter().zip(columns.ranks()).zip(times);
+    for (line, ((shape, rank), time)) in lines.iter().zip(rows) {
+        let text = String::from_utf8_lossy(line).into_owned();
+        let value = |field: &Field| {
+            let mut out = Vec::new();
+            columns.value(field, rank, *time, &mut out).unwrap();
+            if let Some(constant) = columns.constant(field) {
+                assert_eq!(constant, out);
+            }
+            if let Some(numbers) = columns.numbers(field) {
+                assert_eq!(numbers[rank as usize].to_string().as_bytes(), out);
+            }
+            if let Some((values, codes)) = columns.dictionary(field) {
+                assert_eq!(values[usize::from(codes[rank as usize])], out);
+            }
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        if let Some(fields) = json.of(*shape) {
+            objects += 1;
+            let parsed: Value = serde_json::from_str(&text).expect("valid JSON");
+            assert!(parsed.is_object());
+            let mut expected = Vec::new();
+            scalars(&parsed, &mut Vec::new(), &mut expected);
+            if expected.len() != fields.len() {
+                // The parser keeps one member of a name, and the columns all of them.
+                assert!(expected.len() < fields.len(), "{text}");
+                continue;
+            }
+            for (field, (path, expected)) in fields.iter().zip(expected) {
+                let own: Vec<_> = columns
+                    .path(field)
+                    .map(|key| String::from_utf8_lossy(key).into_owned())
+                    .collect();
+                assert_eq!(own, path);
+                let value = value(field);
+                match (field.kind, expected) {
+                    (FieldKind::Text, Value::String(expected)) => assert_eq!(value, expected),
+                    (FieldKind::Number, Value::Number(expected)) => {
+                        assert_eq!(value.parse::<f64>().unwrap(), expected.as_f64().unwrap());
+                    }
+                    (FieldKind::Bool, Value::Bool(expected)) => {
+                        assert_eq!(value, expected.to_string());
+                    }
+                    (FieldKind::Null, Value::Null) => assert_eq!(value, "null"),
+                    other => panic!("{other:?} in {text}"),
+                }
+            }
+        }
+        if let Some(fields) = logfmt.of(*shape) {
+            pairs += 1;
+            // Put together again with single spaces, the pairs are the line.
+            let again: Vec<String> = fields
+                .iter()
+                .map(|field| {
+                    let key = columns.path(field).next().unwrap();
+                    let key = String::from_utf8_lossy(key).into_owned();
+                    format!("{key}={}", value(field))
+                })
+                .collect();
+            let parts: Vec<&str> = again.iter().flat_map(|pair| pair.split(' ')).collect();
+            let text = text.replace('"', "");
+            let own: Vec<&str> = text.split(' ').collect();
+            let without_empty = |parts: Vec<&str>| -> Vec<String> {
+                parts.into_iter().filter(|part| !part.is_empty()).map(str::to_owned).collect()
+            };
+            assert_eq!(without_empty(parts), without_empty(own), "{text}");
+        }
+    }
+    (objects, pairs)
+}
+
+#[test]
+fn fields_are_read_without_lines() {
+    let lines = programs(7_000);
+    let segment = check(&lines);
+    let (mut objects, mut pairs) = (0, 0);
+    columns_of(&segment, |columns, times, lines| {
+        let found = check_fields(columns, times, lines);
+        objects += found.0;
+        pairs += found.1;
+    });
+    assert_eq!((objects, pairs), (1_000, 1_000));
+}
+
+#[test]
+fn searches_are_mostly_decided_without_lines() {
+    let lines = programs(7_000);
+    let segment = check(&lines);
+    let id = format!("{:016x}", scrambled(5));
+    let needles: [(&str, usize); 10] = [
+        ("nowhere", 0),
+        ("INFO", 0),
+        ("\"level\":\"warn\"", 1_000),
+        ("error", 0),
+        (&id, 0),
+        (&id[3..13], 0),
+        ("no rule", 0),
+        ("gel-3\"", 1_000),
+        ("done in 7.", 1_000),
+        ("traceID", 0),
+    ];
+    for (needle, undecided) in needles {
+        columns_of(&segment, |columns, _, lines| {
+            let left = check_test(columns, lines, needle.as_bytes(), false);
+            assert!(left <= undecided, "{needle}: {left}");
+            check_test(columns, lines, needle.as_bytes(), true);
+        });
+    }
+}
+
+#[test]
+fn some_lines_are_built_alone() {
+    let segment = check(&programs(3_000));
+    columns_of(&segment, |columns, times, lines| {
+        let rows: Vec<u32> = (0..lines.len() as u32).filter(|row| row % 7 == 3).collect();
+        let some = columns.some_lines(&rows, times).unwrap();
+        assert_eq!(some.len(), rows.len());
+        for (row, line) in rows.iter().zip(some.iter()) {
+            assert_eq!(line, lines.row(*row as usize));
+        }
+    });
+}
+
+/// A JSON object or logfmt line, by its members: key, value, and whether in quotes.
+fn any_pairs() -> impl Strategy<Value = (bool, Vec<(String, String, bool)>)> {
+    let key = "[a-c]{1,2}";
+    let value = prop_oneof![
+        "[0-9]{1,4}",
+        "-?(0|[1-9][0-9]{0,3})([.][0-9]{1,3})?",
+        "[a-f0-9]{8}",
+        "true|false|null",
+        "[a-z =,é]{0,5}",
+        "a=b",
+        "[0-9]:[a-z]\\\\?"
+    ];
+    (any::<bool>(), prop::collection::vec((key, value, any::<bool>()), 1..5))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_fields_and_searches_are_right(
+        shapes in prop::collection::vec(any_pairs(), 1..4),
+        values in prop::collection::vec("[0-9]{1,4}|0|true|false|[a-f0-9]{8}|[a-z]{1,4}|1[.]50", 1..30),
+        picks in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 60..300),
+        needles in prop::collection::vec(
+            any::<(prop::sample::Index, prop::sample::Index, prop::sample::Index, bool)>(), 1..20),
+        other in "[a-f0-9\":=., ]{1,4}",
+    ) {
+        let lines = texts(picks.iter().enumerate().map(|(n, (shape, replaced))| {
+            let (is_json, members) = &shapes[shape.index(shapes.len())];
+            let members: Vec<String> = members.iter().enumerate().map(|(at, (key, value, quoted))| {
+                let value = if replaced >> at & 1 == 1 { &values[(n + at) % values.len()] } else { value };
+                let quote = if *quoted { "\"" } else { "" };
+                if *is_json { format!("\"{key}\":{quote}{value}{quote}") } else { format!("{key}={quote}{value}{quote}") }
+            }).collect();
+            if *is_json { format!("{{{}}}", members.join(",")) } else { members.join(" ") }
+        }));
+        let segment = check(&lines);
+        columns_of(&segment, |columns, times, lines| {
+            check_fields(columns, times, lines);
+            check_test(columns, lines, other.as_bytes(), false);
+            for (line, from, to, any_case) in &needles {
+                let line = lines.row(line.index(lines.len()));
+                let (from, to) = (from.index(line.len() + 1), to.index(line.len() + 1));
+                let needle = line[from.min(to)..from.max(to)].to_vec();
+                check_test(columns, lines, &needle, *any_case);
+            }
+        });
     }
 }

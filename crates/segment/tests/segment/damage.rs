@@ -2,13 +2,13 @@
 
 use model::{Labels, Level};
 use proptest::prelude::*;
-use segment::{EncodeSettings, Footer, verify};
+use segment::{EncodeSettings, Footer, LineCodec, verify};
 
 use crate::rows::{InputRow, Streams, decode, encode, sorted};
 
 /// A small segment that has every kind of part.
-fn sample() -> Vec<u8> {
-    let settings = EncodeSettings { block_rows: 40, ..EncodeSettings::default() };
+fn sample(line_codec: LineCodec) -> Vec<u8> {
+    let settings = EncodeSettings { block_rows: 40, line_codec, ..EncodeSettings::default() };
     let streams: Streams = (0..4)
         .map(|n| {
             let rows = (0..30)
@@ -31,7 +31,12 @@ fn sample() -> Vec<u8> {
 
 #[test]
 fn every_flipped_bit_is_noticed() {
-    let mut bytes = sample();
+    for line_codec in [LineCodec::Zstd, LineCodec::Columns] {
+        every_flipped_bit_of(sample(line_codec));
+    }
+}
+
+fn every_flipped_bit_of(mut bytes: Vec<u8>) {
     let whole = decode(&bytes).unwrap();
     verify(&bytes).unwrap();
     for at in 0..bytes.len() {
@@ -48,7 +53,7 @@ fn every_flipped_bit_is_noticed() {
 
 #[test]
 fn every_cut_is_noticed() {
-    let bytes = sample();
+    let bytes = sample(LineCodec::Columns);
     for len in 0..bytes.len() {
         assert!(verify(&bytes[..len]).is_err(), "the first {len}");
         assert!(verify(&bytes[bytes.len() - len..]).is_err(), "the last {len}");
@@ -60,7 +65,7 @@ fn every_cut_is_noticed() {
 
 #[test]
 fn chunks_of_another_block_are_refused() {
-    let bytes = sample();
+    let bytes = sample(LineCodec::Zstd);
     let footer = Footer::decode(&bytes, bytes.len() as u64).unwrap();
     let [first, second] = &footer.blocks()[..2] else { panic!("two blocks") };
     let part = |range: &std::ops::Range<u64>| &bytes[range.start as usize..range.end as usize];

@@ -3,11 +3,14 @@
 
 use std::path::PathBuf;
 
-use model::Timestamp;
-use segment::{Coverage, Footer, FormatError, Required, SegmentFacts, prune, verify};
+use model::{Labels, Timestamp};
+use segment::{
+    Coverage, EncodeSettings, Footer, FormatError, LineCodec, Required, SegmentFacts, prune, verify,
+};
 
 use crate::fixture_rows::{PARENTS, coverage, settings, streams};
-use crate::rows::{decode, expected, facts};
+use crate::program_lines::{programs, scrambled};
+use crate::rows::{InputRow, Streams, decode, expected, facts};
 
 const NAME: &str =
     "seg/fake/20241004/0/02aznw7xoj40s6-2aznyvg8qurr4-17u-58f050ef0212f559f56e65c5cc3fb999.tn.seg";
@@ -32,6 +35,34 @@ fn version_1_is_readable() {
     assert_eq!((tenant, stored.as_ref()), (&facts().tenant, Some(&coverage())));
     assert_eq!((ingester.as_str(), last_position), ("ingester-1", 99));
     assert_eq!(footer.first(), Timestamp(1_699_999_999_999_999_990));
+}
+
+/// The rows of the fixture of version 1.1: lines that are kept as columns, and some that are not.
+fn program_streams() -> Streams {
+    let rows = |lines: Vec<Vec<u8>>| -> Vec<InputRow> {
+        let at = |n: i64| 1_713_280_243_833_819_392 + n * 1_000_000_256;
+        (0..).zip(&lines).map(|(n, line)| InputRow::new(at(n), line)).collect()
+    };
+    let mut odd = programs(40);
+    odd.extend([b"\x00 1".to_vec(), b"two\nlines 1".to_vec(), vec![0xff; 9], Vec::new()]);
+    let noise = (0..400).map(|n| format!("{:x}", scrambled(n)).into_bytes()).collect();
+    let stream = |app: &str, lines| (Labels::new([("app", app)]), rows(lines));
+    vec![stream("noise", noise), stream("odd", odd), stream("programs", programs(1_400))]
+}
+
+fn program_settings() -> EncodeSettings {
+    EncodeSettings { block_rows: 500, line_codec: LineCodec::Columns, ..EncodeSettings::default() }
+}
+
+#[test]
+fn version_1_1_is_readable() {
+    let bytes = read("v1-1.seg");
+    verify(&bytes).unwrap();
+    assert!(decode(&bytes).unwrap() == expected(&program_streams()), "rows differ");
+    let footer = Footer::decode(&bytes, bytes.len() as u64).unwrap();
+    assert_eq!(footer.settings(), &program_settings());
+    let columns = |block: &segment::BlockMeta| block.codec == LineCodec::Columns;
+    assert!(footer.blocks().iter().any(columns));
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn labels(text: &str) -> Labels {
 fn a_huge_line_has_a_block_of_its_own() {
     let row = |at, len| InputRow::new(at, &vec![b'x'; len]);
     let rows = vec![row(1, 10), row(2, 3 << 20), row(3, 0), row(4, 10)];
-    let encoded = check(vec![(labels("{a=\"b\"}"), rows)], &EncodeSettings::default());
+    let encoded = check(vec![(labels("{a=\"b\"}"), rows)], &settings(1 << 20, 1 << 16));
     let sizes: Vec<_> = encoded.footer.blocks().iter().map(|block| block.rows).collect();
     assert_eq!(sizes, [1, 1, 2]);
 }

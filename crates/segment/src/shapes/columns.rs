@@ -1,0 +1,177 @@
+//! A block of lines as its readers see it: without building lines that nobody wants.
+
+use model::columns::Lines;
+
+use crate::error::Result;
+
+use super::block::{Column, Piece, ShapeBlock};
+use super::fields::{Field, FieldPart, Fields};
+use super::kinds::Digits;
+use super::matching::{LineTest, RowMatch};
+
+/// The lines of a block as shapes and columns.
+///
+/// Rows of one shape have a *rank* among themselves: 0 for the first such row of the block.
+pub struct LineColumns<'a> {
+    pub(crate) block: ShapeBlock<'a>,
+}
+
+impl LineColumns<'_> {
+    /// The shape of every row. Rows of shape 0 have no columns: build their lines.
+    #[must_use]
+    pub fn row_shapes(&self) -> &[u32] {
+        &self.block.rows
+    }
+
+    /// How many shapes there are, the one at 0 among them.
+    #[must_use]
+    pub fn shapes(&self) -> usize {
+        self.block.shapes.len()
+    }
+
+    /// The rank of every row.
+    #[must_use]
+    pub fn ranks(&self) -> Vec<u32> {
+        let mut next = vec![0; self.shapes()];
+        let rank = |shape: &u32| {
+            let next = &mut next[*shape as usize];
+            *next += 1;
+            *next - 1
+        };
+        self.block.rows.iter().map(rank).collect()
+    }
+
+    /// All lines, given the time of every row.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::decode_lines`].
+    pub fn lines(&self, timestamps: &[i64]) -> Result<Lines> {
+        self.block.lines(timestamps)
+    }
+
+    /// The lines of the given rows, which ascend; `timestamps` are those of all rows of the block.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::decode_lines`].
+    pub fn some_lines(&self, rows: &[u32], timestamps: &[i64]) -> Result<Lines> {
+        self.block.some_lines(rows, timestamps)
+    }
+
+    /// Tests every row's line, as far as this is possible without building it.
+    #[must_use]
+    pub fn test(&self, test: &LineTest) -> Vec<RowMatch> {
+        test.rows(&self.block)
+    }
+
+    /// What the lines of each shape hold as JSON objects.
+    ///
+    /// Where a shape has fields, every one of its lines is a JSON object that has exactly these
+    /// scalar members, in this order; arrays are left out, members of objects within objects have
+    /// longer paths. No key and no string holds an escape, a quote or a control character, and
+    /// numbers are valid ones. Strings and keys may hold bytes that are no UTF-8, and a key may
+    /// occur twice: names and their conflicts are the caller's. Where a shape has none, build its
+    /// lines.
+    #[must_use]
+    pub fn json_fields(&self) -> Fields {
+        Fields::json(&self.block)
+    }
+
+    /// What the lines of each shape hold as `key=value` pairs.
+    ///
+    /// Where a shape has fields, every one of its lines consists of exactly these pairs, in this
+    /// order, with spaces between and around them. A value stands bare, is not empty and holds
+    /// neither spaces, quotes nor `=`; or it stands in quotes without escapes, and may be empty.
+    /// Otherwise as [`LineColumns::json_fields`].
+    #[must_use]
+    pub fn logfmt_fields(&self) -> Fields {
+        Fields::logfmt(&self.block)
+    }
+
+    /// Appends the value of a field in the row of this rank of the field's shape, given the row's
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::decode_lines`].
+    pub fn value(&self, field: &Field, rank: u32, timestamp: i64, out: &mut Vec<u8>) -> Result<()> {
+        for part in &field.parts {
+            match part {
+                FieldPart::Literal(range) => {
+                    let range = range.start as usize..range.end as usize;
+                    out.extend_from_slice(&self.block.shape_text[range]);
+                }
+                FieldPart::Column(column) => {
+                    let column = &self.block.columns[*column as usize];
+                    self.block.write_value(column, rank, timestamp, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of a field that is the same in all rows of its shape.
+    #[must_use]
+    pub fn constant(&self, field: &Field) -> Option<&[u8]> {
+        match &field.parts[..] {
+            [] => Some(&[]),
+            [FieldPart::Literal(range)] => {
+                Some(&self.block.shape_text[range.start as usize..range.end as usize])
+            }
+            _ => None,
+        }
+    }
+
+    /// The values of a field by rank, when they are canonical decimal numbers without sign or
+    /// fraction, below 2³⁴.
+    #[must_use]
+    pub fn numbers(&self, field: &Field) -> Option<&[i64]> {
+        match self.single(field)? {
+            Column::Number { first, digits: Digits::Canonical, .. } => {
+                let rows = self.block.shape_rows(field.shape);
+                self.block.numbers.get(*first as usize..(*first + rows) as usize)
+            }
+            _ => None,
+        }
+    }
+
+    /// The distinct values of a field and, by rank, which of them each row has, when the field is
+    /// kept that way.
+    #[must_use]
+    pub fn dictionary(&self, field: &Field) -> Option<(Vec<&[u8]>, &[u8])> {
+        match self.single(field)? {
+            Column::Dictionary { codes, first, distinct } => {
+                let rows = self.block.shape_rows(field.shape);
+                let codes = self.block.codes(*codes, rows)?;
+                Some(((*first..first + distinct).map(|at| self.block.text(at)).collect(), codes))
+            }
+            _ => None,
+        }
+    }
+
+    fn single(&self, field: &Field) -> Option<&Column> {
+        match &field.parts[..] {
+            [FieldPart::Column(column)] => self.block.columns.get(*column as usize),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the keys of a field, the outermost first.
+    pub fn path<'s>(&'s self, field: &'s Field) -> impl Iterator<Item = &'s [u8]> {
+        let key = |range: &std::ops::Range<u32>| {
+            &self.block.shape_text[range.start as usize..range.end as usize]
+        };
+        field.path.iter().map(key)
+    }
+
+    /// What all lines of a shape have in common: their texts, with `None` where they differ.
+    pub fn skeleton(&self, shape: u32) -> impl Iterator<Item = Option<&[u8]>> {
+        self.block.pieces_of(shape).iter().map(|piece| match piece {
+            Piece::Literal(range) => {
+                Some(&self.block.shape_text[range.start as usize..range.end as usize])
+            }
+            Piece::Column(_) => None,
+        })
+    }
+}
