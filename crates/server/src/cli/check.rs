@@ -8,7 +8,12 @@ use clap::Args;
 use super::Failure;
 use super::query::print_line;
 
-/// Verify every checksum, count and order of the segments below a folder
+/// The extension of segments.
+const SEGMENT: &str = "seg";
+/// The extension of delete requests.
+const REQUEST: &str = "del";
+
+/// Verify every checksum, count and order of the segments below a folder, and its delete requests
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -32,7 +37,12 @@ impl Check {
         collect(&self.path, &mut paths)?;
         paths.sort();
         let (mut damaged, mut rows, mut bytes) = (0usize, 0u64, 0u64);
-        for path in &paths {
+        let (requests, segments): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.into_iter().partition(|path| has_extension(path, REQUEST));
+        for path in &requests {
+            damaged += usize::from(!is_request(path)?);
+        }
+        for path in &segments {
             let content = fs::read(path)
                 .map_err(|error| Failure::new(&format!("read {}", path.display()), error))?;
             bytes += content.len() as u64;
@@ -49,17 +59,39 @@ impl Check {
                 }
             }
         }
-        print_line(&format!("{} segments, {rows} rows, {bytes} bytes", paths.len()))?;
+        print_line(&format!("{} segments, {rows} rows, {bytes} bytes", segments.len()))?;
+        if !requests.is_empty() {
+            print_line(&format!("{} delete requests", requests.len()))?;
+        }
         if damaged > 0 {
-            return Err(Failure(format!("{damaged} segments are damaged")));
+            return Err(Failure(format!("{damaged} objects are damaged")));
         }
         Ok(())
     }
 }
 
+/// Whether a delete request reads and its query is understood; tells if not.
+fn is_request(path: &Path) -> Result<bool, Failure> {
+    let content =
+        fs::read(path).map_err(|error| Failure::new(&format!("read {}", path.display()), error))?;
+    let fault = match store::decode_delete_request(&content) {
+        None => "not a delete request of a known version".to_owned(),
+        Some(request) => match logql::Removal::parse(&request.query, request.range()) {
+            Ok(_) => return Ok(true),
+            Err(error) => error.to_string(),
+        },
+    };
+    print_line(&format!("DAMAGED {}: {fault}", path.display()))?;
+    Ok(false)
+}
+
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension().is_some_and(|extension| extension == wanted)
+}
+
 fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     if path.is_file() {
-        if path.extension().is_some_and(|extension| extension == "seg") {
+        if has_extension(path, SEGMENT) || has_extension(path, REQUEST) {
             found.push(path.to_path_buf());
         }
         return Ok(());
