@@ -45,6 +45,8 @@ pub(crate) fn merge(
     left_out: &LeftOut,
     stop: &Stop,
 ) -> Result<Merged, Error> {
+    let stored_bytes: u64 = inputs.iter().map(|stored| stored.bytes).sum();
+    let stored_bytes = usize::try_from(stored_bytes).unwrap_or(0);
     let mut opened = Vec::with_capacity(inputs.len());
     for stored in inputs {
         opened.push((Arc::clone(stored), store.footer_blocking(stored)?));
@@ -67,6 +69,8 @@ pub(crate) fn merge(
         coverage: None,
     };
     let mut writer = SegmentWriter::new(facts, settings.clone());
+    // About what the inputs take; a little more, because their indexes do not merge as well.
+    writer.reserve(stored_bytes + stored_bytes / 16);
     writer.set_parents(inputs.iter().map(|input| input.name().hash()).collect());
     let mut merge = Merge {
         store,

@@ -2,6 +2,7 @@
 
 mod block_builder;
 mod object;
+mod room;
 
 use bytes::Bytes;
 use hashbrown::HashMap;

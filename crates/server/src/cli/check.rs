@@ -16,7 +16,12 @@ const QUESTIONS: usize = 50;
 /// Blocks that `--pruning` scans for each question.
 const BLOCKS: usize = 4;
 
-/// Verify every checksum, count and order of the segments below a folder
+/// The extension of segments.
+const SEGMENT: &str = "seg";
+/// The extension of delete requests.
+const REQUEST: &str = "del";
+
+/// Verify every checksum, count and order of the segments below a folder, and its delete requests
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -53,11 +58,16 @@ impl Check {
         let mut paths = Vec::new();
         collect(&self.path, &mut paths)?;
         paths.sort();
+        let (requests, segments): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.into_iter().partition(|path| has_extension(path, REQUEST));
         if self.pruning {
-            return self.check_pruning(&paths);
+            return self.check_pruning(&segments);
         }
         let (mut damaged, mut rows, mut bytes) = (0usize, 0u64, 0u64);
-        for path in &paths {
+        for path in &requests {
+            damaged += usize::from(!is_request(path)?);
+        }
+        for path in &segments {
             let content = read(path)?;
             bytes += content.len() as u64;
             match segment::verify(&content) {
@@ -73,9 +83,12 @@ impl Check {
                 }
             }
         }
-        print_line(&format!("{} segments, {rows} rows, {bytes} bytes", paths.len()))?;
+        print_line(&format!("{} segments, {rows} rows, {bytes} bytes", segments.len()))?;
+        if !requests.is_empty() {
+            print_line(&format!("{} delete requests", requests.len()))?;
+        }
         if damaged > 0 {
-            return Err(Failure(format!("{damaged} segments are damaged")));
+            return Err(Failure(format!("{damaged} objects are damaged")));
         }
         Ok(())
     }
@@ -119,9 +132,27 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| Failure::new(&format!("read {}", path.display()), error))
 }
 
+/// Whether a delete request reads and its query is understood; tells if not.
+fn is_request(path: &Path) -> Result<bool, Failure> {
+    let content = read(path)?;
+    let fault = match store::decode_delete_request(&content) {
+        None => "not a delete request of a known version".to_owned(),
+        Some(request) => match logql::Removal::parse(&request.query, request.range()) {
+            Ok(_) => return Ok(true),
+            Err(error) => error.to_string(),
+        },
+    };
+    print_line(&format!("DAMAGED {}: {fault}", path.display()))?;
+    Ok(false)
+}
+
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension().is_some_and(|extension| extension == wanted)
+}
+
 fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     if path.is_file() {
-        if path.extension().is_some_and(|extension| extension == "seg") {
+        if has_extension(path, SEGMENT) || has_extension(path, REQUEST) {
             found.push(path.to_path_buf());
         }
         return Ok(());

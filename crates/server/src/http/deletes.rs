@@ -163,10 +163,12 @@ fn item(listed: &ListedDelete) -> serde_json::Value {
 /// Sigyn's own: counts what a request would delete, and deletes nothing.
 async fn try_out(call: &Call, tenant: &TenantId, params: &DeleteParams) -> Outcome {
     let querier = call.app.parts.querier.get()?;
-    // A window excludes its first instant.
-    let window = params.end.0.saturating_sub(params.start.0).saturating_add(1);
+    // A window excludes its first instant, and is written in whole milliseconds: the count may hold
+    // entries of less than one millisecond before the start.
+    let nanos = params.end.0.saturating_sub(params.start.0);
+    let window = nanos / 1_000_000 + 1;
     let ask = |aggregation: &str| QueryRequest {
-        text: format!("sum({aggregation}({} [{window}ns]))", params.query),
+        text: format!("sum({aggregation}({} [{window}ms]))", params.query),
         time: QueryTime::Instant(params.end),
         direction: Direction::Backward,
         limit: 0,
