@@ -140,7 +140,13 @@ struct Lookup {
 /// A [`Test`] before the index was read.
 struct TestPlan {
     lines: Option<PrunePlan>,
-    label: Option<(Box<str>, Vec<(u16, PrunePlan)>)>,
+    label: Option<LabelPlan>,
+}
+
+/// A [`LabelTest`] before the index was read.
+struct LabelPlan {
+    name: Box<str>,
+    values: Vec<(u16, PrunePlan)>,
 }
 
 impl Lookup {
@@ -160,7 +166,7 @@ impl Lookup {
 
     fn plans(&self) -> impl Iterator<Item = &PrunePlan> {
         self.tests.iter().flat_map(|test| {
-            let values = test.label.iter().flat_map(|(_, values)| values);
+            let values = test.label.iter().flat_map(|label| &label.values);
             test.lines.iter().chain(values.map(|(_, plan)| plan))
         })
     }
@@ -210,7 +216,7 @@ impl Lookup {
             let lines = test.lines.as_ref().map(&mut ask).transpose()?;
             let label = match &test.label {
                 None => None,
-                Some((name, values)) => {
+                Some(LabelPlan { name, values }) => {
                     let values = values.iter().map(|(levels, plan)| Ok((*levels, ask(plan)?)));
                     let values = values.collect::<segment::Result<_>>()?;
                     Some(LabelTest { name: name.clone(), values })
@@ -231,7 +237,8 @@ impl TestPlan {
             let levels = Level::from_name(value).map_or(OTHER_LEVELS, |level| 1 << level.code());
             (levels, segment::prune(footer, &[Required::Metadata(name, value)]))
         });
-        Self { lines, label: Some((name.clone(), values.collect())) }
+        let label = LabelPlan { name: name.clone(), values: values.collect() };
+        Self { lines, label: Some(label) }
     }
 }
 
