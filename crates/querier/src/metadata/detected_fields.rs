@@ -331,7 +331,7 @@ impl Fields {
             if !field.parsers.contains(&parser) {
                 field.parsers.push(parser);
             }
-            if parser == "json" && field.json_path.is_empty() {
+            if parser == "json" {
                 let paths =
                     paths.get_or_insert_with(|| json_keys(&entry.line).into_iter().collect());
                 let plain = name.strip_suffix(DUPLICATE_SUFFIX).unwrap_or(name);
