@@ -17,7 +17,7 @@ use store::{DeleteRequest, DeleteState, Store, StoredSegment};
 use crate::compactor::Compactor;
 use crate::error::Error;
 use crate::input::Input;
-use crate::left_out::{self, LeftOut, LeftOutRows};
+use crate::left_out::{self, LeftOut};
 use crate::limits::DeletionMode;
 
 /// How far a request has come, as far as this process knows.
@@ -199,9 +199,8 @@ fn holds(
                 continue;
             }
             let decoded = input.decode(store, at)?;
-            let mut counts = LeftOutRows::default();
-            let found =
-                left_out.find(&stream, &decoded.batch, &labels, rows, &mut scratches, &mut counts);
+            let (found, _) =
+                left_out.find(&stream, &decoded.batch, (&labels, rows), &mut scratches);
             if !found.is_empty() {
                 return Ok(true);
             }

@@ -1,6 +1,6 @@
 //! Which rows a merge leaves out on purpose.
 
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use logql::source::Batch;
@@ -24,6 +24,14 @@ pub(crate) struct LeftOutRows {
     pub(crate) deleted: u64,
     /// Rows that stood in several inputs.
     pub(crate) copies: u64,
+}
+
+impl AddAssign for LeftOutRows {
+    fn add_assign(&mut self, other: Self) {
+        self.expired += other.expired;
+        self.deleted += other.deleted;
+        self.copies += other.copies;
+    }
 }
 
 /// What is left out of one stream.
@@ -51,17 +59,15 @@ impl LeftOut {
         OfStream { cutoff: cutoff.filter(|cutoff| first < *cutoff), removals: removals.collect() }
     }
 
-    /// Pushes those of a stream's rows that are left out, ascending, and counts them.
+    /// Those of a stream's rows that are left out, ascending, and how many for which reason.
     pub(crate) fn find(
         &self,
         stream: &OfStream,
         batch: &Batch,
-        labels: &Labels,
-        mut rows: Range<usize>,
+        (labels, mut rows): (&Labels, Range<usize>),
         scratches: &mut Scratches,
-        counts: &mut LeftOutRows,
-    ) -> Vec<u32> {
-        let mut found = Vec::new();
+    ) -> (Vec<u32>, LeftOutRows) {
+        let (mut found, mut counts) = (Vec::new(), LeftOutRows::default());
         if let Some(cutoff) = stream.cutoff {
             let times = &batch.timestamps[rows.clone()];
             let expired = times.partition_point(|at| *at < cutoff.0);
@@ -72,14 +78,14 @@ impl LeftOut {
         let expired = found.len();
         for at in &stream.removals {
             let (_, removal) = &self.removals[*at];
-            removal.find(batch, labels, rows.clone(), &mut scratches[*at], &mut found);
+            removal.find(batch, (labels, rows.clone()), &mut scratches[*at], &mut found);
         }
         if stream.removals.len() > 1 {
             found[expired..].sort_unstable();
             found.dedup();
         }
         counts.deleted += (found.len() - expired) as u64;
-        found
+        (found, counts)
     }
 }
 

@@ -220,14 +220,11 @@ impl Merge<'_> {
             let skipped = if stream.left_out.is_nothing() {
                 Vec::new()
             } else {
-                self.left_out.find(
-                    &stream.left_out,
-                    &decoded.batch,
-                    stream.labels,
-                    rows.clone(),
-                    &mut self.scratches,
-                    &mut self.counts,
-                )
+                let run = (stream.labels, rows.clone());
+                let (found, counts) =
+                    self.left_out.find(&stream.left_out, &decoded.batch, run, &mut self.scratches);
+                self.counts += counts;
+                found
             };
             block = at + 1;
             if skipped.len() == rows.len() {

@@ -111,7 +111,7 @@ pub(crate) fn rows_of(store: &Store) -> Vec<TestRow> {
             Arc::clone(&footer),
             &footer.settings().sort_labels,
         );
-        let whole = store.read_blocking(&stored, &[0..stored.bytes]).unwrap();
+        let whole = store.read_blocking(&stored, std::slice::from_ref(&(0..stored.bytes))).unwrap();
         segment::verify(&whole[0]).unwrap();
         while let Some(ordinal) = input.ordinal() {
             let mut block = 0;

@@ -97,8 +97,7 @@ impl Removal {
     pub fn find(
         &self,
         batch: &Batch,
-        labels: &Labels,
-        rows: Range<usize>,
+        (labels, rows): (&Labels, Range<usize>),
         scratch: &mut RemovalScratch,
         found: &mut Vec<u32>,
     ) {
@@ -156,7 +155,7 @@ mod tests {
         let labels = Labels::new([("app", "web")]);
         let mut found = Vec::new();
         if removal.matches(&labels) {
-            removal.find(&batch(), &labels, 0..4, &mut removal.scratch(), &mut found);
+            removal.find(&batch(), (&labels, 0..4), &mut removal.scratch(), &mut found);
         }
         found
     }

@@ -1,6 +1,9 @@
 //! The language reference `docs/logql.md`: made of tables here and of what the scripts use, and
 //! proof that the scripts use everything there is.
 
+// In a test a panic is a finding.
+#![allow(clippy::unwrap_used)]
+
 #[path = "coverage/features.rs"]
 mod features;
 #[path = "coverage/rows.rs"]

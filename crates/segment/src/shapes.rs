@@ -23,6 +23,6 @@ mod wide;
 
 pub(crate) use block::ShapeBlock;
 pub use columns::LineColumns;
-pub(crate) use encode::ColumnsEncoder;
+pub(crate) use encode::{BlockLines, ColumnsEncoder};
 pub use fields::{Field, FieldKind, Fields};
 pub use matching::{LineTest, RowMatch};

@@ -27,9 +27,12 @@ pub(crate) struct Hidden {
     removals: Arc<[Removal]>,
 }
 
-/// Requests of tenants, compiled, with the picture of which they are.
+/// Requests of one tenant, compiled, with the picture of which they are.
+type Compiled = (Arc<Deletes>, Arc<[Removal]>);
+
+/// Requests of tenants, compiled.
 #[derive(Debug, Default)]
-pub(crate) struct CompiledRemovals(Mutex<HashMap<TenantId, (Arc<Deletes>, Arc<[Removal]>)>>);
+pub(crate) struct CompiledRemovals(Mutex<HashMap<TenantId, Compiled>>);
 
 impl CompiledRemovals {
     /// What a tenant's queries must not see from now on. To be called before heads and catalog are
@@ -148,7 +151,7 @@ impl Hidden {
         }
         for removal in self.removals_of(&run.labels, piece.first, piece.last) {
             let rows = run.rows.clone();
-            removal.find(batch, &run.labels, rows, &mut removal.scratch(), &mut found);
+            removal.find(batch, (&run.labels, rows), &mut removal.scratch(), &mut found);
         }
         found.sort_unstable();
         found.dedup();

@@ -48,8 +48,7 @@ impl Dictionary {
 
     fn code_of(&mut self, value: &[u8], most: usize) -> Option<u8> {
         let mut place = hash_of(value) % PLACES;
-        loop {
-            let Some(code) = self.places[place].checked_sub(1) else { break };
+        while let Some(code) = self.places[place].checked_sub(1) {
             if self.value(usize::from(code)) == value {
                 return Some(code as u8);
             }

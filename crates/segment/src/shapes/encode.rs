@@ -63,23 +63,33 @@ struct Parts {
     wide: WideBuilder,
 }
 
+/// The lines of a block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockLines<'a> {
+    /// All of them, each followed by a newline.
+    pub(crate) text: &'a [u8],
+    /// Bytes of each, without the newline.
+    pub(crate) lengths: &'a [u32],
+    /// The time of each.
+    pub(crate) timestamps: &'a [i64],
+}
+
 impl ColumnsEncoder {
     /// Appends the chunk of a block; `false` when that would not be clearly smaller than plain lines.
     pub(crate) fn encode(
         &mut self,
-        text: &[u8],
-        lengths: &[u32],
-        timestamps: &[i64],
+        block: BlockLines<'_>,
         encoder: &mut FrameEncoder,
         out: &mut Vec<u8>,
     ) -> Result<bool> {
+        let BlockLines { text, lengths, .. } = block;
         if self.blocks_to_skip > 0 {
             self.blocks_to_skip -= 1;
             return Ok(false);
         }
         let start = out.len();
         if self.table.fill(text, lengths) {
-            self.append(text, lengths, timestamps, encoder, out)?;
+            self.append(block, encoder, out)?;
             let len = out.len() - start;
             if self.is_worth_it(text, lengths, len, encoder)? {
                 self.declined = 0;
@@ -121,17 +131,17 @@ impl ColumnsEncoder {
 
     fn append(
         &mut self,
-        text: &[u8],
-        lengths: &[u32],
-        timestamps: &[i64],
+        block: BlockLines<'_>,
         encoder: &mut FrameEncoder,
         out: &mut Vec<u8>,
     ) -> Result<()> {
+        let BlockLines { text, lengths, timestamps } = block;
         self.parts.clear();
         let (ordered, starts) = self.table.by_shape();
-        for shape in 1..self.table.shapes.len() {
+        // The first shape stands for the lines that are kept as they are.
+        for (shape, start) in starts.iter().enumerate().take(self.table.shapes.len()).skip(1) {
+            let start = *start as usize;
             let rows = self.table.shapes[shape].rows as usize;
-            let start = starts[shape] as usize;
             self.shape(shape, text, timestamps, &ordered[start..start + rows]);
         }
         let Parts { shapes, shape_lengths, heads, texts, codes, bits, wide } = &mut self.parts;
@@ -203,7 +213,7 @@ impl ColumnsEncoder {
     /// Adds the column of a slot, or its only value to the text of the shape.
     fn column(&mut self, text: &[u8]) {
         let of = |slot: &Slot| &text[slot.start as usize..(slot.start + slot.len) as usize];
-        let Self { values, dictionary, frequent, numbers, lengths, packed, parts, .. } = self;
+        let Self { values, dictionary, parts, .. } = self;
         let Some(first) = values.first().map(of) else { return };
         if values.iter().all(|slot| of(slot) == first) {
             parts.shapes.extend_from_slice(first);
@@ -233,30 +243,7 @@ impl ColumnsEncoder {
             }
         }
         if is_number {
-            let digits = digits_of(values.iter().map(of), shortest, longest);
-            numbers.clear();
-            numbers.extend(values.iter().map(|slot| parse(of(slot)) as i64));
-            let is_wide = numbers.iter().any(|value| *value as u64 >> NUMBER_BITS_MAX != 0);
-            let has_frequent = !is_wide && longest > 1 && frequent.find(numbers);
-            parts.heads.push(match (is_wide, has_frequent) {
-                (true, _) => kinds::WIDE_NUMBER,
-                (_, true) => kinds::FREQUENT_NUMBER,
-                _ => kinds::NUMBER,
-            });
-            digits.encode(&mut parts.heads);
-            if digits == Digits::Any {
-                lengths.clear();
-                lengths.extend(values.iter().map(|slot| i64::from(slot.len)));
-                numbers::encode(lengths, packed, &mut parts.heads, &mut parts.bits);
-            }
-            if is_wide {
-                numbers.iter().for_each(|value| parts.wide.push(&value.to_le_bytes()));
-            } else if has_frequent {
-                let Parts { heads, codes, bits, .. } = parts;
-                frequent.encode(numbers, packed, (heads, codes, bits));
-            } else {
-                numbers::encode(numbers, packed, &mut parts.heads, &mut parts.bits);
-            }
+            self.number_column(text, shortest, longest);
             return;
         }
         let hex = classes & !DIGITS;
@@ -286,6 +273,36 @@ impl ColumnsEncoder {
                 parts.texts.extend_from_slice(value);
                 parts.texts.push(b'\n');
             }
+        }
+    }
+
+    /// Adds the column of a slot whose values are decimal numbers of so many digits.
+    fn number_column(&mut self, text: &[u8], shortest: usize, longest: usize) {
+        let of = |slot: &Slot| &text[slot.start as usize..(slot.start + slot.len) as usize];
+        let Self { values, frequent, numbers, lengths, packed, parts, .. } = self;
+        let digits = digits_of(values.iter().map(of), shortest, longest);
+        numbers.clear();
+        numbers.extend(values.iter().map(|slot| parse(of(slot)) as i64));
+        let is_wide = numbers.iter().any(|value| *value as u64 >> NUMBER_BITS_MAX != 0);
+        let has_frequent = !is_wide && longest > 1 && frequent.find(numbers);
+        parts.heads.push(match (is_wide, has_frequent) {
+            (true, _) => kinds::WIDE_NUMBER,
+            (_, true) => kinds::FREQUENT_NUMBER,
+            _ => kinds::NUMBER,
+        });
+        digits.encode(&mut parts.heads);
+        if digits == Digits::Any {
+            lengths.clear();
+            lengths.extend(values.iter().map(|slot| i64::from(slot.len)));
+            numbers::encode(lengths, packed, &mut parts.heads, &mut parts.bits);
+        }
+        if is_wide {
+            numbers.iter().for_each(|value| parts.wide.push(&value.to_le_bytes()));
+        } else if has_frequent {
+            let Parts { heads, codes, bits, .. } = parts;
+            frequent.encode(numbers, packed, (heads, codes, bits));
+        } else {
+            numbers::encode(numbers, packed, &mut parts.heads, &mut parts.bits);
         }
     }
 }

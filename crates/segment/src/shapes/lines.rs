@@ -21,7 +21,7 @@ impl ShapeBlock<'_> {
         for (shape, timestamp) in self.rows.iter().zip(timestamps) {
             let rank = &mut ranks[*shape as usize];
             let start = text.len();
-            self.write_row(*shape, *rank, *timestamp, start + left, &mut text)?;
+            self.write_row((*shape, *rank), *timestamp, start + left, &mut text)?;
             *rank += 1;
             let length = text.len() - start;
             left -= length;
@@ -45,7 +45,7 @@ impl ShapeBlock<'_> {
             let rank = &mut ranks[*shape as usize];
             if wanted.next_if(|wanted| **wanted == row).is_some() {
                 line.clear();
-                self.write_row(*shape, *rank, *timestamp, left, &mut line)?;
+                self.write_row((*shape, *rank), *timestamp, left, &mut line)?;
                 left -= line.len();
                 lines.push(&line);
             }
@@ -118,11 +118,10 @@ impl ShapeBlock<'_> {
         }
     }
 
-    /// Appends the line of a row, up to `end` bytes of text.
+    /// Appends the line of a row, given its shape and its rank among the rows of that, up to `end` bytes of text.
     fn write_row(
         &self,
-        shape: u32,
-        rank: u32,
+        (shape, rank): (u32, u32),
         timestamp: i64,
         end: usize,
         out: &mut Vec<u8>,

@@ -9,7 +9,7 @@ use crate::column::metadata_builder::{ColumnBuilder, MetadataBuilder};
 use crate::column::{self, lengths, timestamps};
 use crate::encoding::frame::FrameEncoder;
 use crate::error::Result;
-use crate::shapes::ColumnsEncoder;
+use crate::shapes::{BlockLines, ColumnsEncoder};
 
 use super::Row;
 
@@ -153,7 +153,7 @@ impl BlockBuilder {
     ) -> Result<LineCodec> {
         let Self { columns, text, lengths, timestamps, .. } = self;
         if wanted == LineCodec::Columns
-            && columns.encode(text, lengths, timestamps, encoder, out)?
+            && columns.encode(BlockLines { text, lengths, timestamps }, encoder, out)?
         {
             return Ok(LineCodec::Columns);
         }
