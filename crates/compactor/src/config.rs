@@ -61,7 +61,7 @@ impl Default for Config {
             cancel_period: hours(24),
             delete_max_interval: hours(24),
             processed_kept: hours(30 * 24),
-            encode: EncodeSettings::default(),
+            encode: EncodeSettings::to_stay(),
         }
     }
 }

@@ -44,13 +44,22 @@ impl Default for EncodeSettings {
     fn default() -> Self {
         Self {
             zstd_level: 1,
-            block_bytes: 4 << 20,
+            block_bytes: 1 << 20,
             block_rows: 1 << 16,
             sort_labels: ["cluster", "namespace", "app|job|service_name"]
                 .map(str::to_owned)
                 .to_vec(),
             index: IndexPolicy::Tokens,
-            line_codec: LineCodec::Columns,
+            line_codec: LineCodec::Zstd,
         }
+    }
+}
+
+impl EncodeSettings {
+    /// For segments that are written once more, to stay: lines as columns take a third less room
+    /// and, so far, twice the time to write and to search.
+    #[must_use]
+    pub fn to_stay() -> Self {
+        Self { line_codec: LineCodec::Columns, ..Self::default() }
     }
 }

@@ -4,6 +4,7 @@ use crate::encoding::cursor::put_varint;
 use crate::encoding::frame::FrameEncoder;
 use crate::error::Result;
 
+use super::block::ShapeBlock;
 use super::classes::{DASH, DIGITS, HEX_LOWER, HEX_UPPER, classes_of};
 use super::dictionary::Dictionary;
 use super::frequent::Frequent;
@@ -72,6 +73,26 @@ pub(crate) struct BlockLines<'a> {
     pub(crate) lengths: &'a [u32],
     /// The time of each.
     pub(crate) timestamps: &'a [i64],
+}
+
+impl BlockLines<'_> {
+    /// Whether a chunk makes these lines.
+    pub(crate) fn are_those_of(&self, chunk: &[u8]) -> bool {
+        let raw_bytes = self.lengths.iter().map(|len| *len as usize).sum();
+        let decoded = ShapeBlock::decode(chunk, self.lengths.len(), raw_bytes);
+        let Ok(lines) = decoded.and_then(|block| block.lines(self.timestamps)) else {
+            return false;
+        };
+        let mut rest = self.text;
+        lines.len() == self.lengths.len()
+            && self.lengths.iter().enumerate().all(|(row, len)| {
+                let Some((line, after)) = rest.split_at_checked(*len as usize) else {
+                    return false;
+                };
+                rest = after.get(1..).unwrap_or_default();
+                line == lines.row(row)
+            })
+    }
 }
 
 impl ColumnsEncoder {
@@ -254,7 +275,7 @@ impl ColumnsEncoder {
         let mut packed = [0; WIDTH_MAX];
         if is_hex {
             parts.heads.push(if hex == HEX_LOWER { kinds::HEX_LOWER } else { kinds::HEX_UPPER });
-            put_varint(&mut parts.heads, longest as u64);
+            parts.heads.push(longest as u8);
             for value in values.iter().map(of) {
                 parts.wide.push(nibbles(value.iter(), &mut packed));
             }

@@ -150,12 +150,15 @@ impl LineTest {
 
     /// Whether some character of the lines may fold to an ASCII letter of the text.
     fn may_fold_beyond_ascii(&self, tokens: &[Token]) -> bool {
-        self.is_folded
-            && (!self.needle.is_ascii() || memchr::memchr2(b's', b'k', &self.needle).is_some())
-            && tokens.iter().any(|token| match token {
-                Token::Byte(byte) => *byte >= 0x80,
-                Token::Column(_, classes) => classes & OTHER != 0,
-            })
+        if !self.is_folded {
+            return false;
+        }
+        let is_beyond = |token: &Token| match token {
+            Token::Byte(byte) => *byte >= 0x80,
+            Token::Column(_, classes) => classes & OTHER != 0,
+        };
+        !self.needle.is_ascii()
+            || (memchr::memchr2(b's', b'k', &self.needle).is_some() && tokens.iter().any(is_beyond))
     }
 
     /// Follows the text through the shape from every place where it could begin. A column stands

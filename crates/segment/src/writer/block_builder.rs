@@ -145,6 +145,9 @@ impl BlockBuilder {
     }
 
     /// Appends the lines, as the codec wanted or, where that does not gain, plain.
+    ///
+    /// Columns are kept only after they were read back, line by line: nobody may ever find out
+    /// from a stored segment that an encoder was wrong about some line.
     pub(super) fn encode_lines(
         &mut self,
         wanted: LineCodec,
@@ -152,10 +155,14 @@ impl BlockBuilder {
         out: &mut Vec<u8>,
     ) -> Result<LineCodec> {
         let Self { columns, text, lengths, timestamps, .. } = self;
-        if wanted == LineCodec::Columns
-            && columns.encode(BlockLines { text, lengths, timestamps }, encoder, out)?
-        {
-            return Ok(LineCodec::Columns);
+        let (start, lines) = (out.len(), BlockLines { text, lengths, timestamps });
+        if wanted == LineCodec::Columns && columns.encode(lines, encoder, out)? {
+            let reads_back = lines.are_those_of(&out[start..]);
+            debug_assert!(reads_back, "columns do not make these lines");
+            if reads_back {
+                return Ok(LineCodec::Columns);
+            }
+            out.truncate(start);
         }
         encoder.append(text, out)?;
         Ok(LineCodec::Zstd)

@@ -92,6 +92,11 @@ fn odd_lines_come_back() {
     ]);
     lines.push("7 ".repeat(1000).into_bytes());
     lines.push(vec![b'9'; 100_000]);
+    for digits in [5, 32, 63, 127, 128, 129] {
+        let ids =
+            (0..30).map(|n| format!("id {}{n:02x}", "fe1".repeat(50)[..digits - 2].to_owned()));
+        lines.extend(texts(ids));
+    }
     lines.push(format!("k={}", "v".repeat(500)).into_bytes());
     for copies in [1, 2, 40] {
         let all: Vec<_> = std::iter::repeat_n(lines.clone(), copies).flatten().collect();

@@ -51,7 +51,12 @@ fn program_streams() -> Streams {
 }
 
 fn program_settings() -> EncodeSettings {
-    EncodeSettings { block_rows: 500, line_codec: LineCodec::Columns, ..EncodeSettings::default() }
+    EncodeSettings {
+        block_bytes: 4 << 20,
+        block_rows: 500,
+        line_codec: LineCodec::Columns,
+        ..EncodeSettings::default()
+    }
 }
 
 #[test]
