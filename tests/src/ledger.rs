@@ -4,6 +4,10 @@
 //! exactly once; a line that was sent without an answer may be found once or not at all.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Mutex;
 
 use crate::client::{Client, Line};
 
@@ -127,4 +131,28 @@ fn text(number: u64) -> String {
 
 fn number_of(text: &str) -> Option<u64> {
     text.strip_prefix("line ")?.split(' ').next()?.parse().ok()
+}
+
+/// Pushes from several connections until told to stop, noting what was acknowledged.
+pub async fn write_until(
+    writers: usize,
+    client: Client,
+    ledger: Arc<Mutex<Ledger>>,
+    stop: Arc<AtomicBool>,
+) {
+    let writers = (0..writers).map(|_| {
+        let (client, ledger, stop) = (client.clone(), Arc::clone(&ledger), Arc::clone(&stop));
+        async move {
+            while !stop.load(Ordering::Relaxed) {
+                let lines = ledger.lock().await.next_lines(50);
+                match client.push(&lines).await {
+                    Ok(answer) if answer.status() == 204 => ledger.lock().await.acknowledge(&lines),
+                    // Refused or cut off: nothing is known about these lines.
+                    Ok(_) => {}
+                    Err(_) => return,
+                }
+            }
+        }
+    });
+    futures_util::future::join_all(writers).await;
 }

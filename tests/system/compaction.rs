@@ -12,7 +12,7 @@ use rand::RngExt;
 use reqwest::StatusCode;
 use serde_json::Value;
 use system::client::{Client, Line, encode};
-use system::ledger::{Difference, Ledger};
+use system::ledger::{Difference, Ledger, write_until};
 use system::process::{Sigyn, Start};
 use system::wait;
 use tokio::sync::Mutex;
@@ -133,25 +133,6 @@ async fn count(client: &Client, selector: &str, base: i64) -> u64 {
     value.parse().unwrap()
 }
 
-/// Pushes from several connections until told to stop, noting what was acknowledged.
-async fn load(client: Client, ledger: Arc<Mutex<Ledger>>, stop: Arc<AtomicBool>) {
-    let writers = (0..2).map(|_| {
-        let (client, ledger, stop) = (client.clone(), Arc::clone(&ledger), Arc::clone(&stop));
-        async move {
-            while !stop.load(Ordering::Relaxed) {
-                let lines = ledger.lock().await.next_lines(50);
-                match client.push(&lines).await {
-                    Ok(answer) if answer.status() == 204 => ledger.lock().await.acknowledge(&lines),
-                    // Refused or cut off: nothing is known about these lines.
-                    Ok(_) => {}
-                    Err(_) => return,
-                }
-            }
-        }
-    });
-    futures_util::future::join_all(writers).await;
-}
-
 /// The value of a metric without labels.
 async fn metric(client: &Client, name: &str) -> f64 {
     let text = client.get("/metrics", &[]).await.unwrap().text().await.unwrap();
@@ -190,7 +171,8 @@ async fn a_crash_at_any_instant_loses_doubles_and_resurrects_nothing() {
         let sigyn = Sigyn::spawn(folder.path(), &busy(true));
         sigyn.await_ready().await;
         let stop = Arc::new(AtomicBool::new(false));
-        let writing = tokio::spawn(load(sigyn.client(), Arc::clone(&ledger), Arc::clone(&stop)));
+        let writing =
+            tokio::spawn(write_until(2, sigyn.client(), Arc::clone(&ledger), Arc::clone(&stop)));
         if crash % 3 == 0 {
             let client = sigyn.client();
             requests.one(&client).await.unwrap();

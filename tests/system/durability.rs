@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::RngExt;
-use system::client::Client;
-use system::ledger::{Difference, Ledger};
+use system::ledger::{Difference, Ledger, write_until};
 use system::process::{Sigyn, Start};
 use system::wait;
 use tokio::sync::Mutex;
@@ -21,25 +20,6 @@ const CRASHES: u32 = 100;
 fn busy() -> Start {
     let config = "ingester: {flush_size: 1MB, flush_check_period: 50ms}\n".to_owned();
     Start { config, wrapper: Vec::new() }
-}
-
-/// Pushes from several connections until told to stop, noting what was acknowledged.
-async fn load(client: Client, ledger: Arc<Mutex<Ledger>>, stop: Arc<AtomicBool>) {
-    let writers = (0..4).map(|_| {
-        let (client, ledger, stop) = (client.clone(), Arc::clone(&ledger), Arc::clone(&stop));
-        async move {
-            while !stop.load(Ordering::Relaxed) {
-                let lines = ledger.lock().await.next_lines(50);
-                match client.push(&lines).await {
-                    Ok(answer) if answer.status() == 204 => ledger.lock().await.acknowledge(&lines),
-                    // Refused or cut off: nothing is known about these lines.
-                    Ok(_) => {}
-                    Err(_) => return,
-                }
-            }
-        }
-    });
-    futures_util::future::join_all(writers).await;
 }
 
 #[allow(clippy::disallowed_methods, reason = "the instant of a crash is random, not awaited")]
@@ -62,7 +42,8 @@ async fn a_crash_at_any_instant_loses_and_doubles_nothing() {
         }
         sigyn.await_ready().await;
         let stop = Arc::new(AtomicBool::new(false));
-        let writing = tokio::spawn(load(sigyn.client(), Arc::clone(&ledger), Arc::clone(&stop)));
+        let writing =
+            tokio::spawn(write_until(4, sigyn.client(), Arc::clone(&ledger), Arc::clone(&stop)));
         random_pause(400).await;
         if crash % 5 == 0 {
             // Cut a flush of everything in half.

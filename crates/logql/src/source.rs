@@ -72,6 +72,20 @@ pub struct Selection {
     pub required_labels: Vec<RequiredLabel>,
 }
 
+impl Selection {
+    /// Every entry of the streams that match in a range, earliest first.
+    #[must_use]
+    pub fn all(matchers: &[Matcher], range: TimeRange) -> Self {
+        Self {
+            matchers: matchers.to_vec(),
+            range,
+            direction: Direction::Forward,
+            required: Vec::new(),
+            required_labels: Vec::new(),
+        }
+    }
+}
+
 /// A condition on lines: at least one of the texts stands somewhere in the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Required {

@@ -7,7 +7,7 @@ use logql::eval::{Control, Params, QueryError};
 use logql::source::{Selection, Source};
 use logql::syntax::ast::Expr;
 use model::answer::{Answer, QueryStats, Value};
-use model::{Direction, ErrorKind, TenantId, TimeRange};
+use model::{ErrorKind, TenantId, TimeRange};
 use runtime::clock::Clock;
 use runtime::limits::LimitsFor;
 use store::Store;
@@ -391,13 +391,7 @@ impl Job {
         let range = admit::read_range(&self.expr, params.start, params.end);
         let mut bytes = 0u64;
         for selector in self.expr.selectors() {
-            let selection = Selection {
-                matchers: selector.to_vec(),
-                range,
-                direction: Direction::Forward,
-                required: Vec::new(),
-                required_labels: Vec::new(),
-            };
+            let selection = Selection::all(selector, range);
             bytes += source.pieces(&selection)?.iter().map(|piece| piece.bytes).sum::<u64>();
         }
         Ok(bytes)

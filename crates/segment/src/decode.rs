@@ -46,6 +46,21 @@ pub fn decode_lines(
     lengths: &[u32],
     bytes: &[u8],
 ) -> Result<Lines> {
+    decode_first_lines(meta, timestamps, lengths, bytes, meta.rows as usize)
+}
+
+/// Decodes at least the first `wanted` lines from the bytes of [`BlockMeta::lines`].
+///
+/// # Errors
+///
+/// As [`decode_lines`].
+pub fn decode_first_lines(
+    meta: &BlockMeta,
+    timestamps: &[i64],
+    lengths: &[u32],
+    bytes: &[u8],
+    wanted: usize,
+) -> Result<Lines> {
     let len = meta.lines.end - meta.lines.start;
     let payload = open(ChunkKind::Lines, meta.ordinal, bytes, len)?;
     let total: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
@@ -56,8 +71,9 @@ pub fn decode_lines(
         return Err(FormatError::Corrupt("the timestamps or lengths of another block"));
     }
     match meta.codec {
-        LineCodec::Zstd if are_known => lines::decode(payload, lengths),
-        LineCodec::Zstd => Err(FormatError::Corrupt("a block without line lengths")),
+        LineCodec::Zstd if !are_known => Err(FormatError::Corrupt("a block without line lengths")),
+        LineCodec::Zstd if wanted < rows => lines::decode_first(payload, lengths, wanted),
+        LineCodec::Zstd => lines::decode(payload, lengths),
         LineCodec::Columns => {
             let lines = ShapeBlock::decode(payload, rows, raw_bytes(meta))?.lines(timestamps)?;
             let is_right = are_left_out
@@ -65,30 +81,6 @@ pub fn decode_lines(
             if is_right { Ok(lines) } else { Err(FormatError::Corrupt("line lengths")) }
         }
     }
-}
-
-/// Decodes at least the first `rows` lines from the bytes of [`BlockMeta::lines`].
-///
-/// # Errors
-///
-/// As [`decode_lines`].
-pub fn decode_first_lines(
-    meta: &BlockMeta,
-    timestamps: &[i64],
-    lengths: &[u32],
-    bytes: &[u8],
-    rows: usize,
-) -> Result<Lines> {
-    if rows >= meta.rows as usize || meta.codec != LineCodec::Zstd {
-        return decode_lines(meta, timestamps, lengths, bytes);
-    }
-    let len = meta.lines.end - meta.lines.start;
-    let payload = open(ChunkKind::Lines, meta.ordinal, bytes, len)?;
-    let total: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
-    if lengths.len() != meta.rows as usize || total != meta.raw_bytes {
-        return Err(FormatError::Corrupt("the lengths of another block"));
-    }
-    lines::decode_first(payload, lengths, rows)
 }
 
 /// Reads from the bytes of [`BlockMeta::lines`] how many bytes each line has, where

@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::append::{AppendBatch, BatchBuilder};
 use logql::source::{WantLines, WantMetadata};
 use model::matcher::all_match;
-use model::{Direction, Labels, Level, MatchOp, TenantId};
+use model::{Labels, Level, MatchOp, TenantId};
 use proptest::prelude::*;
 
 use super::*;
@@ -47,17 +47,6 @@ fn tenant(groups: &[(Vec<Entry>, bool)]) -> Tenant {
         }
     }
     tenant
-}
-
-fn selection(matchers: &[Matcher], range: TimeRange) -> Selection {
-    let direction = Direction::Forward;
-    Selection {
-        matchers: matchers.to_vec(),
-        range,
-        direction,
-        required: Vec::new(),
-        required_labels: Vec::new(),
-    }
 }
 
 /// Everything that a snapshot shows of a selection.
@@ -119,7 +108,7 @@ proptest! {
         let expected: BTreeSet<Entry> = all.filter(is_selected).cloned().collect();
 
         let mut found: BTreeMap<Entry, (u64, bool)> = BTreeMap::new();
-        for (piece, batch) in read(&snapshot, &selection(&matchers, range)) {
+        for (piece, batch) in read(&snapshot, &Selection::all(&matchers, range)) {
             let rows = rows(&batch);
             prop_assert_eq!(piece.rows, rows.len() as u64);
             let times = || rows.iter().map(|(_, _, entry)| Timestamp(entry.1));
@@ -150,7 +139,7 @@ proptest! {
         let tenant = tenant(&groups);
         let snapshot = HeadSnapshot::new(tenant.show(&[], everything));
         let mut seen: BTreeMap<(u8, u64), Vec<(i64, String)>> = BTreeMap::new();
-        for (piece, batch) in read(&snapshot, &selection(&[], everything)) {
+        for (piece, batch) in read(&snapshot, &Selection::all(&[], everything)) {
             for (_, _, entry) in rows(&batch) {
                 seen.entry((entry.0, piece.origin)).or_default().push((entry.1, entry.2));
             }
@@ -186,7 +175,7 @@ fn large_heads_are_cut_by_time() {
     let tenant = tenant(&groups);
     let everything = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
     let snapshot = HeadSnapshot::new(tenant.show(&[], everything));
-    let mut pieces = snapshot.pieces(&selection(&[], everything)).unwrap();
+    let mut pieces = snapshot.pieces(&Selection::all(&[], everything)).unwrap();
     pieces.sort_by_key(|piece| piece.rank);
     assert!((8..20).contains(&pieces.len()), "{}", pieces.len());
     assert_eq!(pieces.iter().map(|piece| piece.rows).sum::<u64>(), 40_000);
@@ -208,7 +197,7 @@ fn a_snapshot_stands_still_while_rows_come() {
     let more = batch(&[(0, 0, "b".to_owned(), 0, BTreeMap::new())]);
     tenant.replay(&more, Position(9), Duration::ZERO, &Metrics::default());
     let after = HeadSnapshot::new(tenant.show(&[], everything));
-    let count = |snapshot| read(snapshot, &selection(&[], everything))[0].0.rows;
+    let count = |snapshot| read(snapshot, &Selection::all(&[], everything))[0].0.rows;
     assert_eq!((count(&before), count(&after)), (1, 2));
     assert_eq!(before.origins(), after.origins());
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use logql::eval::Control;
-use logql::source::{Batch, Piece, Want, WantLines, WantMetadata};
+use logql::source::{Batch, Piece, Selection, Want, WantLines, WantMetadata};
 use model::level::LEVEL_NAME;
 use model::{Level, Matcher, TenantId, TimeRange, Timestamp};
 
@@ -18,7 +18,6 @@ use crate::metadata::Scope;
 use crate::metadata::patterns_drain::Miner;
 use crate::metrics::Operation;
 use crate::querier::{Querier, Rows, inclusive};
-use crate::source::tenant::selection;
 
 /// Rows that are looked at; beyond it some pieces stand for all.
 const ROWS_MAX: u64 = 500_000;
@@ -90,7 +89,7 @@ fn mine(
     control: &Control,
 ) -> Result<Vec<PatternSeries>, Error> {
     let source = rows.source();
-    let pieces = source.pieces(&selection(matchers, range))?;
+    let pieces = source.pieces(&Selection::all(matchers, range))?;
     let total: u64 = pieces.iter().map(|piece| piece.rows).sum();
     let every = usize::try_from(total.div_ceil(ROWS_MAX)).unwrap_or(usize::MAX).max(1);
     let sampled: Vec<&Piece> = pieces.iter().step_by(every).collect();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::answer::ResultStream;
-use model::{Labels, Timestamp};
+use model::{Direction, Labels, Timestamp};
 
 use super::*;
 use crate::metadata::Scope;

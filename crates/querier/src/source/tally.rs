@@ -13,7 +13,7 @@ use store::StreamKey;
 use crate::source::LabelPairs;
 use crate::source::origins::Origins;
 use crate::source::planned::PlannedSegment;
-use crate::source::tenant::{Plan, TenantSource, selection};
+use crate::source::tenant::{Plan, TenantSource};
 
 /// Blocks whose rows are read because the edge of a span cuts their cells; in further ones the
 /// cell is shared out by time.
@@ -103,7 +103,7 @@ pub(crate) fn tally(
     spans: &Spans,
     sink: &mut dyn TallySink,
 ) -> Result<(), SourceError> {
-    let selection = selection(matchers, spans.range());
+    let selection = Selection::all(matchers, spans.range());
     let plan = source.plan(&selection)?;
     let metadata = MetadataBytes::measure(source, &plan, &selection)?;
     let exact_blocks_left = std::cell::Cell::new(EXACT_BLOCKS_MAX);

@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 use logql::source::{
     Batch, Cells, Piece, Selection, Source, SourceError, StreamRun, StreamSummary, Want,
 };
-use model::{Direction, Labels, Matcher, TenantId, TimeRange, Timestamp};
+use model::{Labels, Matcher, TenantId, TimeRange, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use segment::SegmentName;
 use store::{Catalog, SegmentFooter, Store, StoredSegment, StreamKey};
@@ -493,17 +493,5 @@ impl MergedStreams {
             self.streams.len() - 1
         });
         &mut self.streams[place]
-    }
-}
-
-/// A selection of everything that matches.
-pub(crate) fn selection(matchers: &[Matcher], range: TimeRange) -> Selection {
-    let direction = Direction::Forward;
-    Selection {
-        matchers: matchers.to_vec(),
-        range,
-        direction,
-        required: Vec::new(),
-        required_labels: Vec::new(),
     }
 }

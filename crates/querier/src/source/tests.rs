@@ -8,7 +8,7 @@ use model::{MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
 
 use crate::config::Unreadable;
-use crate::source::tenant::{Shared, TenantSource, selection};
+use crate::source::tenant::{Shared, TenantSource};
 use crate::testing::{DAY, Rig, TestHead, TestRow, row, tenant, times};
 
 pub(crate) fn source(rig: &Rig, unreadable: Unreadable) -> TenantSource {
@@ -138,7 +138,7 @@ proptest! {
             .collect();
         expected.sort();
         expected.dedup();
-        let found = read(&source(&rig, Unreadable::Fail), &selection(&matchers, range));
+        let found = read(&source(&rig, Unreadable::Fail), &Selection::all(&matchers, range));
         prop_assert_eq!(distinct(found), expected);
     }
 }
@@ -151,7 +151,7 @@ async fn a_flushed_head_is_read_as_its_segments() {
     let later = crate::testing::segment(&tenant(), &rows[1..], 0);
     let flushed_as = vec![first, later.name.clone()];
     rig.set_heads(vec![TestHead { rows: rows.to_vec(), flushed_as }]);
-    let all = selection(&[], times(0, 10));
+    let all = Selection::all(&[], times(0, 10));
 
     // Half of the flush is uploaded: the head stands for all of it.
     let pieces = source(&rig, Unreadable::Fail).pieces(&all).unwrap();
@@ -166,7 +166,7 @@ async fn a_view_does_not_change_under_a_query() {
     let rig = Rig::new().await;
     rig.upload(&[row("{app=\"x\"}", 1, "one")], 0).await;
     let source = source(&rig, Unreadable::Fail);
-    let all = selection(&[], times(0, 10));
+    let all = Selection::all(&[], times(0, 10));
     assert_eq!(read(&source, &all).len(), 1);
     rig.upload(&[row("{app=\"x\"}", 2, "two")], 1).await;
     rig.set_heads(vec![TestHead {
@@ -184,7 +184,7 @@ async fn rows_that_arrived_later_rank_higher() {
     rig.upload(&line("first"), 3).await;
     rig.set_heads(vec![TestHead { rows: line("third").to_vec(), ..TestHead::default() }]);
     let source = source(&rig, Unreadable::Fail);
-    let all = selection(&[], times(0, 10));
+    let all = Selection::all(&[], times(0, 10));
     let mut pieces = source.pieces(&all).unwrap();
     pieces.sort_by_key(|piece| piece.rank);
     let lines: Vec<String> = pieces
@@ -206,7 +206,7 @@ async fn what_cannot_be_read_fails_or_is_named() {
     rig.store.bucket().create(&damaged.name.to_string(), bytes.into()).await.unwrap();
     rig.store.refresh().await.unwrap();
 
-    let all = selection(&[], times(0, 10));
+    let all = Selection::all(&[], times(0, 10));
     let error = source(&rig, Unreadable::Fail).pieces(&all).unwrap_err();
     assert_eq!(error.kind, model::ErrorKind::Corrupt);
     assert!(error.message.contains(&damaged.name.to_string()), "{}", error.message);
@@ -242,7 +242,7 @@ async fn cells_count_what_rows_count() {
         .collect();
     rig.upload(&rows, 0).await;
     let source = source(&rig, Unreadable::Fail);
-    let only = selection(&[matcher("app", MatchOp::Equal, "y")], times(0, 1000 * second));
+    let only = Selection::all(&[matcher("app", MatchOp::Equal, "y")], times(0, 1000 * second));
     let (mut lines, mut bytes, mut counted) = (0, 0, 0);
     for piece in source.pieces(&only).unwrap() {
         let Some(cells) = source.cells(&piece).unwrap() else { continue };

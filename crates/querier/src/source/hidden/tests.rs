@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use logql::source::{Selection, Source as _};
-use model::{Direction, MatchOp, Matcher, TimeRange};
+use model::{MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
 use store::{DeleteRequest, DeleteState, RetentionRule};
 
@@ -54,13 +54,7 @@ fn source(rig: &Rig, limits: &Limits) -> TenantSource {
 }
 
 fn everything() -> Selection {
-    Selection {
-        matchers: vec![Matcher::new("app", MatchOp::Regex, ".+").unwrap()],
-        range: TimeRange::ALL,
-        direction: Direction::Forward,
-        required: Vec::new(),
-        required_labels: Vec::new(),
-    }
+    Selection::all(&[Matcher::new("app", MatchOp::Regex, ".+").unwrap()], TimeRange::ALL)
 }
 
 /// The rows that a query sees when it wants no more than their times.

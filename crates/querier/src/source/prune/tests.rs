@@ -3,7 +3,6 @@ use model::Level;
 use proptest::prelude::*;
 
 use crate::config::Unreadable;
-use crate::source::tenant::selection;
 use crate::source::tests::{block_on, read, source};
 use crate::testing::{Rig, TestRow, row, segment_of_blocks, tenant, times};
 
@@ -18,7 +17,7 @@ fn conditions(stages: &str, range: model::TimeRange) -> Selection {
     Selection {
         required: pipeline.required(),
         required_labels: pipeline.required_labels(),
-        ..selection(&query.selector, range)
+        ..Selection::all(&query.selector, range)
     }
 }
 
@@ -46,7 +45,7 @@ fn is_wanted(row: &TestRow, wanted: &Selection) -> bool {
 /// Reads with and without pruning; answers how many blocks were left of how many.
 fn check(rig: &Rig, stages: &str) -> (usize, usize) {
     let wanted = conditions(stages, times(0, 1_000_000));
-    let all = selection(&wanted.matchers, wanted.range);
+    let all = Selection::all(&wanted.matchers, wanted.range);
     let (pruning, plain) = (source(rig, Unreadable::Fail), source(rig, Unreadable::Fail));
     let rows = |rows: Vec<(TestRow, bool)>| {
         let rows = rows.into_iter().map(|(row, _)| row).filter(|row| is_wanted(row, &wanted));
