@@ -477,6 +477,15 @@ impl Config {
             .unwrap_or_else(|| self.below_prefix("chunks"))
     }
 
+    /// Where the compactor builds segments for remote storage.
+    #[must_use]
+    pub fn working_directory(&self) -> String {
+        match &*self.compactor.working_directory {
+            "" => self.below_prefix("compactor"),
+            named => named.to_owned(),
+        }
+    }
+
     fn below_prefix(&self, name: &str) -> String {
         let prefix = self.common.path_prefix.trim_end_matches('/');
         if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }

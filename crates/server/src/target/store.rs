@@ -80,6 +80,7 @@ fn translate(config: &Config) -> Result<store::Config, config::Problem> {
         backend,
         prefix: config.object_prefix.clone(),
         footer_cache_bytes: config.footer_cache_size.0,
+        working_directory: Some(config.working_directory().into()),
         ..store::Config::default()
     })
 }
