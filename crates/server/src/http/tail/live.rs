@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use api::query::tail::{DroppedEntry, write_frame, write_legacy_frame};
-use ingester::{Dropped, TailEntries, TailEntry};
+use ingester::{Dropped, TailEntry};
 use logql::pipeline::{Metadata, Pipeline, RowView, Scratch};
 use model::answer::{ResultEntry, ResultLabels, ResultStream};
 use model::level::LEVEL_NAME;
 use model::{Labels, Timestamp};
 
 use super::Shape;
+use super::feed::News;
 
 /// Entries of a frame, at most.
 const FRAME_ENTRIES_MAX: usize = 100;
@@ -56,16 +57,16 @@ impl Live {
     }
 
     /// Frames of new entries in the order of their times, and of what the client was too slow for.
-    pub(super) fn news(&mut self, news: &[TailEntries], dropped: &Dropped) -> Vec<String> {
+    pub(super) fn news(&mut self, news: &[News], dropped: &Dropped) -> Vec<String> {
         let mut rendered = Vec::new();
         for entries in news {
-            for entry in entries.iter() {
-                if let Some(one) = self.render(&entries.labels, &entry)
+            entries.for_each(|entry| {
+                if let Some(one) = self.render(entries.labels(), entry)
                     && (self.seen.is_empty() || !self.seen.remove(&hash(&one.labels, &one.entry)))
                 {
                     rendered.push(one);
                 }
-            }
+            });
         }
         rendered.sort_by_key(|one| one.entry.timestamp);
         let dropped: Vec<DroppedEntry> =
