@@ -82,6 +82,7 @@ impl Live {
         let row = RowView {
             timestamp: entry.timestamp,
             line: entry.line,
+            columns: None,
             metadata: Metadata::Pairs(&metadata),
         };
         let is_categorized = self.categorizes();
