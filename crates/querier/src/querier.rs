@@ -369,6 +369,7 @@ impl Job {
             limit: self.request.limit,
             categorize: self.request.categorize,
             threads,
+            shard: None,
         }
     }
 

@@ -302,13 +302,20 @@ impl Plan {
             let (first, last) = heads.entry(*number).or_insert((piece.first, piece.last));
             (*first, *last) = ((*first).min(piece.first), (*last).max(piece.last));
         }
-        let heads =
-            heads.into_iter().map(|(id, (first, last))| Origin { id, first, last, segment: None });
+        let holders: HashMap<u64, u64> = self
+            .heads
+            .iter()
+            .map(|(piece, number)| (*number, self.view.heads.holder(piece.origin)))
+            .collect();
+        let heads = heads.into_iter().map(|(id, (first, last))| {
+            let holder = holders.get(&id).copied().unwrap_or(0);
+            Origin { id, first, last, segment: None, holder }
+        });
         let segments = self.segments.iter().map(|segment| {
             let (first, last) = segment.span();
             let (stored, footer) = (Arc::clone(&segment.stored), Arc::clone(&segment.footer));
             let segment_of = Some(Member { stored, footer });
-            Origin { id: segment.origin, first, last, segment: segment_of }
+            Origin { id: segment.origin, first, last, segment: segment_of, holder: 0 }
         });
         Origins::new(heads.chain(segments).collect())
     }
@@ -419,7 +426,11 @@ impl Source for TenantSource {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().iter().cloned().collect()
+        let mut warnings = self.warnings.lock().clone();
+        for view in &*self.views.lock() {
+            warnings.extend(view.heads.warnings());
+        }
+        warnings.into_iter().collect()
     }
 }
 
