@@ -254,9 +254,10 @@ impl Tally<'_> {
         let (id, origin, rank, rows, bytes) = (0, 0, 0, 0, 0);
         let piece = Piece { id, origin, rank, first, last, rows, bytes, is_head: false };
         let origins = Origins::default();
-        let batch = self.source.hidden().load(&piece, &want, |want| {
-            segment.load(self.source.store(), block, want, &origins)
-        })?;
+        let batch = self
+            .source
+            .hidden()
+            .load(&piece, &want, |want| segment.load(self.source.store(), block, want, &origins))?;
         let (mut seen, mut all) = self.touched_rows.get();
         let touched = selected.iter().filter(|(stream, _)| parts[*stream].touched);
         all += touched.map(|(_, rows)| rows.len() as u64).sum::<u64>();
