@@ -9,6 +9,7 @@ mod compaction;
 mod durability;
 mod grammar;
 mod logql;
+mod object_storage;
 mod push;
 mod queries;
 mod tail;

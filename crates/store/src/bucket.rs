@@ -9,6 +9,7 @@ mod files;
 mod memory;
 mod ranges;
 mod remote;
+mod requests;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,12 +17,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use runtime::clock::Clock;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::bucket::direct::Direct;
 use crate::bucket::files::Files;
 use crate::bucket::memory::MemoryObjects;
 use crate::bucket::remote::Remote;
+use crate::bucket::requests::Requests;
 use crate::config::{Backend, Config};
 use crate::error::Error;
 use crate::metrics::{Metrics, Operation};
@@ -52,7 +53,6 @@ pub enum Created {
 pub struct Bucket {
     backend: Backing,
     prefix: Arc<str>,
-    permits: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -75,7 +75,12 @@ impl Bucket {
     ///
     /// Remote backends: outside a tokio runtime.
     pub fn open(config: &Config, clock: Arc<dyn Clock>, metrics: Metrics) -> Result<Self, Error> {
-        let remote = |remote| Backing::Remote(remote, Handle::current());
+        let remote = |connection| {
+            let (clock, metrics) = (Arc::clone(&clock), metrics.clone());
+            let hedging = config.hedging.clone();
+            let requests = Requests::new(config.concurrency, hedging, clock, metrics);
+            Backing::Remote(Remote::new(connection, requests), Handle::current())
+        };
         let backend = match &config.backend {
             Backend::Filesystem(filesystem) => {
                 Backing::Direct(Arc::new(Files::open(&filesystem.directory, clock.now())?))
@@ -89,8 +94,7 @@ impl Bucket {
             "" => Arc::from(""),
             prefix => Arc::from(format!("{prefix}/")),
         };
-        let permits = Arc::new(Semaphore::new(config.concurrency.max(1)));
-        Ok(Self { backend, prefix, permits, clock, metrics })
+        Ok(Self { backend, prefix, clock, metrics })
     }
 
     /// Writes an object that does not exist yet. When it returns, the object is durable, whether
@@ -108,10 +112,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, move |direct, full| direct.create(full, &bytes)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.create(&full, bytes).await
-                }
+                Backing::Remote(remote, _) => remote.create(&full, bytes).await,
             }
         };
         let result = self.measured(Operation::upload, work).await;
@@ -134,10 +135,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, move |direct, full| direct.replace(full, &bytes)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.replace(&full, bytes).await
-                }
+                Backing::Remote(remote, _) => remote.replace(&full, bytes).await,
             }
         };
         let result = self.measured(Operation::upload, work).await;
@@ -161,10 +159,7 @@ impl Bucket {
                     let ranges = ranges.to_vec();
                     on_thread(direct, &full, move |direct, full| direct.read(full, &ranges)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.read(&full, ranges).await
-                }
+                Backing::Remote(remote, _) => remote.read(&full, ranges).await,
             }
         };
         let result = self.measured(Operation::get_range, work).await;
@@ -207,10 +202,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, |direct, full| direct.get(full)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.get(&full).await
-                }
+                Backing::Remote(remote, _) => remote.get(&full).await,
             }
         };
         let result = self.measured(Operation::get, work).await;
@@ -233,10 +225,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, full, |direct, full| direct.list(full)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.list(full).await
-                }
+                Backing::Remote(remote, _) => remote.list(full).await,
             }
         };
         let listed = self.measured(Operation::iter, work).await?;
@@ -259,10 +248,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, |direct, full| direct.delete(full)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.delete(&full).await
-                }
+                Backing::Remote(remote, _) => remote.delete(&full).await,
             }
         };
         self.measured(Operation::delete, work).await
