@@ -18,6 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::config::Config;
 use crate::error::Error;
 use crate::head::SealedHead;
+use crate::lately::Lately;
 use crate::metrics::{FlushReason, Metrics};
 use crate::tail::TellTo;
 use crate::tenant::{Committed, Prepared, Tenant};
@@ -29,6 +30,7 @@ pub(crate) struct Heads {
     tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
     next_origin: AtomicU64,
     pub(crate) memory: Memory,
+    pub(crate) lately: Lately,
     /// Bytes of the log.
     pub(crate) wal_bytes: AtomicU64,
     /// Wakes the flusher before its next look.
@@ -87,6 +89,7 @@ impl Heads {
             tenants: RwLock::new(HashMap::new()),
             next_origin: AtomicU64::new(1),
             memory: Memory::default(),
+            lately: Lately::default(),
             wal_bytes: AtomicU64::new(0),
             flush_wanted: Notify::new(),
             config,

@@ -12,6 +12,7 @@ use runtime::limits::LimitsFor;
 use runtime::random::Random;
 use runtime::shutdown::Stop;
 use runtime::task;
+use segment::SegmentName;
 use store::Store;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -248,6 +249,15 @@ impl Ingester {
             None => Vec::new(),
         };
         HeadSnapshot::new(heads)
+    }
+
+    /// The segments of a tenant that were stored in the last quarter of an hour, since the start.
+    ///
+    /// Ask after [`Ingester::snapshot`]: rows that are not in the snapshot any more are then in
+    /// one of these, so whoever does not know all of them must look at object storage again.
+    #[must_use]
+    pub fn stored_lately(&self, tenant: &TenantId) -> Vec<SegmentName> {
+        self.heads.lately.of(tenant, self.heads.clock.monotonic())
     }
 
     /// Entries of streams that match, from now on.

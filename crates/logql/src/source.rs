@@ -70,6 +70,26 @@ pub struct Selection {
     pub required: Vec<Required>,
     /// What the labels of every wanted row must be. To be used, or ignored, in the same way.
     pub required_labels: Vec<RequiredLabel>,
+    /// The part of the streams that is wanted. To be used, or ignored, in the same way.
+    pub shard: Option<Shard>,
+}
+
+/// One of several parts of all streams, told apart by their fingerprints: a stream is in exactly
+/// one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard {
+    /// Which part, below `of`.
+    pub index: u32,
+    /// How many parts there are; at least 1.
+    pub of: u32,
+}
+
+impl Shard {
+    /// Whether a stream belongs to this part.
+    #[must_use]
+    pub fn holds(self, stream: Fingerprint) -> bool {
+        stream.0 % u64::from(self.of.max(1)) == u64::from(self.index)
+    }
 }
 
 impl Selection {
@@ -82,6 +102,7 @@ impl Selection {
             direction: Direction::Forward,
             required: Vec::new(),
             required_labels: Vec::new(),
+            shard: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Only this module and [`crate::cli`] know YAML, flags and environment variables.
 
 pub mod blocks;
+pub mod cluster;
 pub mod file;
 pub mod flags;
 pub mod key;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use cluster::{Lifecycler, Memberlist, RingSettings};
 use limits::TenantLimits;
 use setting::{ByteSize, Structured};
 
@@ -32,6 +34,9 @@ pub struct Config {
     pub shutdown_delay: Duration,
     pub server: Server,
     pub common: Common,
+    pub ring: RingSettings,
+    pub memberlist: Memberlist,
+    pub lifecycler: Lifecycler,
     pub schema_configs: Structured<Vec<SchemaPeriod>>,
     pub storage: ObjectStorage,
     pub object_prefix: String,
@@ -73,7 +78,6 @@ pub struct Common {
     pub path_prefix: String,
     pub replication_factor: usize,
     pub instance_addr: String,
-    pub ring_store: String,
     pub rules_directory: String,
     pub storage: ObjectStorage,
 }
@@ -307,6 +311,9 @@ impl Default for Config {
             shutdown_delay: Duration::ZERO,
             server: Server::default(),
             common: Common::default(),
+            ring: RingSettings::default(),
+            memberlist: Memberlist::default(),
+            lifecycler: Lifecycler::default(),
             schema_configs: Structured::default(),
             storage: ObjectStorage::default(),
             object_prefix: String::new(),
@@ -368,7 +375,6 @@ impl Default for Common {
             path_prefix: String::new(),
             replication_factor: 3,
             instance_addr: String::new(),
-            ring_store: "inmemory".to_owned(),
             rules_directory: String::new(),
             storage: ObjectStorage::default(),
         }
@@ -522,6 +528,15 @@ impl Config {
             .unwrap_or_else(|| self.below_prefix("chunks"))
     }
 
+    /// Where the compactor builds segments for remote storage.
+    #[must_use]
+    pub fn working_directory(&self) -> String {
+        match &*self.compactor.working_directory {
+            "" => self.below_prefix("compactor"),
+            named => named.to_owned(),
+        }
+    }
+
     fn below_prefix(&self, name: &str) -> String {
         let prefix = self.common.path_prefix.trim_end_matches('/');
         if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }
@@ -540,6 +555,7 @@ impl Config {
         one_of("server.log_level", &self.server.log_level, &["debug", "info", "warn", "error"]);
         one_of("server.log_format", &self.server.log_format, &["logfmt", "json"]);
         problems.extend(self.storage_choice().err());
+        problems.extend(self.ring_place().err());
         problems.extend(
             model::TenantId::new(&self.no_auth_tenant)
                 .err()

@@ -10,6 +10,7 @@ mod memory;
 mod ranges;
 mod remote;
 mod requests;
+mod staging;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,9 +24,12 @@ use crate::bucket::files::Files;
 use crate::bucket::memory::MemoryObjects;
 use crate::bucket::remote::Remote;
 use crate::bucket::requests::Requests;
+use crate::bucket::staging::Staging;
 use crate::config::{Backend, Config};
 use crate::error::Error;
 use crate::metrics::{Metrics, Operation};
+
+pub use crate::bucket::staging::SpillFiles;
 
 /// An object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +57,8 @@ pub enum Created {
 pub struct Bucket {
     backend: Backing,
     prefix: Arc<str>,
+    /// Where objects for remote storage are built; `None` for in memory.
+    working: Option<Arc<Staging>>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -94,7 +100,13 @@ impl Bucket {
             "" => Arc::from(""),
             prefix => Arc::from(format!("{prefix}/")),
         };
-        Ok(Self { backend, prefix, clock, metrics })
+        let working = match (&backend, &config.working_directory) {
+            (Backing::Remote(..), Some(directory)) => {
+                Some(Arc::new(Staging::at(directory.clone())))
+            }
+            _ => None,
+        };
+        Ok(Self { backend, prefix, working, clock, metrics })
     }
 
     /// Writes an object that does not exist yet. When it returns, the object is durable, whether
@@ -120,6 +132,64 @@ impl Bucket {
             self.metrics.uploaded(length);
         }
         result
+    }
+
+    /// Files to build a large object in; `None` when it is to be built in memory. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfSpace`] or [`Error::Io`]; try again later.
+    pub fn spill(&self) -> Result<Option<SpillFiles>, Error> {
+        match (&self.backend, &self.working) {
+            (Backing::Direct(direct), _) => direct.spill(),
+            (Backing::Remote(..), None) => Ok(None),
+            (Backing::Remote(..), Some(staging)) => {
+                staging.spill().map(Some).map_err(|error| Error::io("build object", "", error))
+            }
+        }
+    }
+
+    /// [`Bucket::create`] of an object that was built in files. For remote storage it is in memory
+    /// while it is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bucket::create`].
+    pub async fn create_spilled(&self, name: &str, spill: SpillFiles) -> Result<Created, Error> {
+        let Backing::Direct(direct) = &self.backend else {
+            let reading = runtime::task::run_blocking(move || spill.read());
+            let stopped = |error: runtime::task::Panicked| std::io::Error::other(error.message);
+            let bytes = reading.await.map_err(stopped).and_then(|read| read);
+            let bytes = bytes.map_err(|error| Error::io("write object", name, error))?;
+            return self.create(name, bytes.into()).await;
+        };
+        let full = self.full(name);
+        let bytes = spill.clone();
+        let work =
+            on_thread(direct, &full, move |direct, full| direct.create_spilled(full, &spill));
+        let result = self.measured(Operation::upload, work).await;
+        if matches!(result, Ok(Created::New)) {
+            self.metrics.uploaded(bytes.object().len());
+        }
+        result
+    }
+
+    /// Removes what dead processes left behind of objects that they were writing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; try again later.
+    pub async fn sweep(&self) -> Result<(), Error> {
+        let now = self.clock.now();
+        match (&self.backend, &self.working) {
+            (Backing::Direct(direct), _) => {
+                on_thread(direct, "", move |direct, _| direct.sweep(now)).await
+            }
+            (Backing::Remote(..), Some(staging)) => {
+                staging.sweep(now).map_err(|error| Error::io("sweep", "", error))
+            }
+            (Backing::Remote(..), None) => Ok(()),
+        }
     }
 
     /// Writes an object, replacing what stood there at once or not at all.

@@ -22,6 +22,9 @@ pub struct Config {
     /// Memory for decoded footers, in bytes; a hard cap. Larger keeps more segments ready to be
     /// searched without reading their tables again.
     pub footer_cache_bytes: u64,
+    /// Directory in which large objects for remote storage are built before they are sent; `None`
+    /// to build them in memory. Files are built beside where they will stand.
+    pub working_directory: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -32,6 +35,7 @@ impl Default for Config {
             concurrency: 64,
             hedging: HedgingConfig::default(),
             footer_cache_bytes: 64 << 20,
+            working_directory: None,
         }
     }
 }

@@ -72,6 +72,7 @@ impl<'a> Scan<'a> {
             direction,
             required: self.pipeline.required(),
             required_labels: self.pipeline.required_labels(),
+            shard: None,
         })?;
         pieces.retain(|piece| self.range.overlaps(piece.first, piece.last));
         Ok(pieces)

@@ -137,6 +137,13 @@ impl PlannedSegment {
         selected
     }
 
+    /// The rows of a block that are selected, by run, with the index of the stream among the
+    /// selected ones.
+    pub(crate) fn selected_rows(&self, block: usize) -> Vec<(usize, Range<usize>)> {
+        let runs = self.footer.blocks().get(block).map(|block| self.selected_runs(block));
+        runs.into_iter().flatten().map(|run| (run.stream, run.rows)).collect()
+    }
+
     /// Labels and hash of a selected stream.
     fn labels(&self, stream: usize) -> (Labels, Fingerprint) {
         let ordinal = self.ordinals[stream];
@@ -221,24 +228,6 @@ impl PlannedSegment {
             visit(selected[cell.run as usize].stream, cell);
         }
         Ok(true)
-    }
-
-    /// Calls `visit` for each of a block's selected rows with the index of the stream among the
-    /// selected ones, its time and its line's length.
-    pub(crate) fn visit_lengths(
-        &self,
-        store: &Store,
-        block: usize,
-        visit: &mut dyn FnMut(usize, Timestamp, u32),
-    ) -> Result<(), SourceError> {
-        let want = Want { lines: WantLines::Lengths, metadata: WantMetadata::None };
-        let batch = self.load(store, block, &want, &Origins::default())?;
-        for selected in self.selected_runs(&self.footer.blocks()[block]) {
-            for row in selected.rows {
-                visit(selected.stream, Timestamp(batch.timestamps[row]), batch.lengths[row]);
-            }
-        }
-        Ok(())
     }
 
     /// The counts of a block's selected rows, by index among the selected runs.

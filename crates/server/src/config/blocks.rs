@@ -1,11 +1,12 @@
 //! The configuration keys outside `limits_config`, block by block.
 
 use super::Config;
+use super::cluster::CLUSTER;
 use super::key::{Key, keys};
 
 /// Every block's rows, in the order in which `docs/config.md` shows them.
 pub static BLOCKS: &[&[Key<Config>]] =
-    &[TOP, SERVER, COMMON, STORAGE, DISTRIBUTOR, INGESTER, QUERIER, FRONTEND, OTHERS];
+    &[TOP, SERVER, COMMON, CLUSTER, STORAGE, DISTRIBUTOR, INGESTER, QUERIER, FRONTEND, OTHERS];
 
 static TOP: &[Key<Config>] = keys! { Config;
     "target", "target", target,
@@ -52,8 +53,6 @@ static COMMON: &[Key<Config>] = keys! { Config;
         "How many ingesters keep each stream.";
     "common.instance_addr", "common.instance-addr", common.instance_addr,
         "Address under which others reach this process.";
-    "common.ring.kvstore.store", "common.storage.ring.store", common.ring_store,
-        "Where the ring is kept; one process needs only inmemory.";
     "common.storage.filesystem.chunks_directory", "common.storage.filesystem.chunk-directory", common.storage.filesystem_directory,
         "Folder for segments when they are kept in files.";
     "common.storage.filesystem.rules_directory", "common.storage.filesystem.rules-directory", common.rules_directory,

@@ -89,6 +89,7 @@ fn translate(config: &Config) -> Result<store::Config, config::Problem> {
             max_per_second: config.storage_requests.hedge_max_per_second,
         },
         footer_cache_bytes: config.footer_cache_size.0,
+        working_directory: Some(config.working_directory().into()),
     })
 }
 
