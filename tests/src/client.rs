@@ -49,6 +49,17 @@ impl Client {
         Self { http: http(), base: base.to_owned(), tenant: None, headers: Vec::new() }
     }
 
+    /// The same client, giving a request up after `limit`.
+    ///
+    /// # Panics
+    ///
+    /// When the TLS library cannot be set up.
+    #[must_use]
+    pub fn with_timeout(&self, limit: Duration) -> Self {
+        let http = reqwest::Client::builder().timeout(limit).build();
+        Self { http: http.expect("a client can be built"), ..self.clone() }
+    }
+
     /// The same client speaking for a tenant.
     #[must_use]
     pub fn as_tenant(&self, tenant: &str) -> Self {
