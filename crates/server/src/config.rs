@@ -44,6 +44,7 @@ pub struct Config {
     pub storage_requests: StorageRequests,
     pub distributor: Distributor,
     pub ingester: Ingester,
+    pub ingester_client: IngesterClient,
     pub querier: Querier,
     pub frontend: Frontend,
     pub runtime_config: RuntimeConfig,
@@ -61,6 +62,8 @@ pub struct Server {
     pub http_listen_port: u16,
     pub grpc_listen_address: String,
     pub grpc_listen_port: u16,
+    pub http_tls_config: ServerTlsConfig,
+    pub grpc_tls_config: ServerTlsConfig,
     pub http_path_prefix: String,
     pub http_server_read_timeout: Duration,
     pub http_server_write_timeout: Duration,
@@ -69,6 +72,30 @@ pub struct Server {
     pub graceful_shutdown_timeout: Duration,
     pub log_level: String,
     pub log_format: String,
+}
+
+/// The certificates of a listener; encrypts when one is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct ServerTlsConfig {
+    pub cert_file: String,
+    pub key_file: String,
+    pub client_ca_file: String,
+    pub client_auth_type: String,
+}
+
+/// The `ingester_client` block: how this process speaks to others.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct IngesterClient {
+    pub remote_timeout: Duration,
+    pub connect_timeout: Duration,
+    pub max_recv_msg_size: u64,
+    pub tls_enabled: bool,
+    pub tls_cert_path: String,
+    pub tls_key_path: String,
+    pub tls_ca_path: String,
+    pub tls_server_name: String,
 }
 
 /// The `common` block.
@@ -221,6 +248,7 @@ pub struct Ingester {
     pub wal_dir: String,
     pub wal_sync: String,
     pub id: String,
+    pub addresses: Vec<String>,
     pub min_ready_duration: Duration,
 }
 
@@ -321,6 +349,7 @@ impl Default for Config {
             storage_requests: StorageRequests::default(),
             distributor: Distributor::default(),
             ingester: Ingester::default(),
+            ingester_client: IngesterClient::default(),
             querier: Querier::default(),
             frontend: Frontend::default(),
             runtime_config: RuntimeConfig { file: Vec::new(), period: Duration::from_secs(10) },
@@ -356,7 +385,9 @@ impl Default for Server {
             http_listen_address: String::new(),
             http_listen_port: 3100,
             grpc_listen_address: String::new(),
-            grpc_listen_port: 9095,
+            grpc_listen_port: 0,
+            http_tls_config: ServerTlsConfig::default(),
+            grpc_tls_config: ServerTlsConfig::default(),
             http_path_prefix: String::new(),
             http_server_read_timeout: Duration::from_secs(30),
             http_server_write_timeout: Duration::from_secs(30),
@@ -403,7 +434,23 @@ impl Default for Ingester {
             wal_dir: String::new(),
             wal_sync: "always".to_owned(),
             id: String::new(),
+            addresses: Vec::new(),
             min_ready_duration: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for IngesterClient {
+    fn default() -> Self {
+        Self {
+            remote_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            max_recv_msg_size: 100 << 20,
+            tls_enabled: false,
+            tls_cert_path: String::new(),
+            tls_key_path: String::new(),
+            tls_ca_path: String::new(),
+            tls_server_name: String::new(),
         }
     }
 }
@@ -570,7 +617,46 @@ impl Config {
         if let Err(fault) = wal_sync(&self.ingester.wal_sync) {
             problems.push(Problem::new("ingester.wal.sync", fault));
         }
+        problems.extend(self.validate_connections());
         problems.extend(self.limits.validate("limits_config"));
+        problems
+    }
+}
+
+impl Config {
+    /// What is wrong with certificates.
+    fn validate_connections(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let blocks = [
+            ("server.http_tls_config", &self.server.http_tls_config),
+            ("server.grpc_tls_config", &self.server.grpc_tls_config),
+        ];
+        for (block, tls) in blocks {
+            let mut wrong = |key: &str, fault: &str| {
+                problems.push(Problem::new(format!("{block}.{key}"), fault));
+            };
+            let auth = crate::tls::ClientAuth::parse(&tls.client_auth_type);
+            if let Err(fault) = &auth {
+                wrong("client_auth_type", fault);
+            }
+            if tls.cert_file.is_empty() != tls.key_file.is_empty() {
+                wrong("key_file", "a certificate and its key go together: name both files");
+            }
+            let asks = auth.is_ok_and(|auth| auth != crate::tls::ClientAuth::None);
+            if asks && (tls.client_ca_file.is_empty() || tls.cert_file.is_empty()) {
+                wrong("client_ca_file", "asking for client certificates needs it and cert_file");
+            }
+        }
+        let client = &self.ingester_client;
+        let block = "ingester_client.grpc_client_config";
+        if client.tls_enabled && client.tls_ca_path.is_empty() {
+            let fault = "encryption needs the certificate of the authority to trust";
+            problems.push(Problem::new(format!("{block}.tls_ca_path"), fault));
+        }
+        if client.tls_cert_path.is_empty() != client.tls_key_path.is_empty() {
+            let fault = "a certificate and its key go together: name both files";
+            problems.push(Problem::new(format!("{block}.tls_key_path"), fault));
+        }
         problems
     }
 }

@@ -9,8 +9,8 @@ mod roles;
 
 use std::sync::Arc;
 
-use hyper::body::Incoming;
 use http::{HeaderMap, Request, header};
+use hyper::body::Incoming;
 use model::{ErrorKind, TenantId};
 use rpc::health::HealthService;
 use rpc::ingester::IngesterService;
@@ -59,11 +59,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 /// # Cancel safety
 ///
 /// As [`crate::http::serve`].
-pub async fn serve(
-    app: Arc<App>,
-    services: Services,
-    request: Request<Incoming>,
-) -> GrpcResponse {
+pub async fn serve(app: Arc<App>, services: Services, request: Request<Incoming>) -> GrpcResponse {
     let exchange = Exchange::begin_grpc(&app, &request);
     let answer = answer(Arc::clone(&app), services, request.map(Body::new));
     let response = task::contain(answer).await.unwrap_or_else(|panic| {
@@ -97,9 +93,8 @@ async fn answer(app: Arc<App>, mut services: Services, request: Request<Body>) -
 fn admit(_app: &App, headers: &HeaderMap) -> Result<(), rpc::Error> {
     let Some(tenant) = headers.get(rpc::TENANT_METADATA) else { return Ok(()) };
     let name = String::from_utf8_lossy(tenant.as_bytes());
-    let invalid = |error: model::tenant::TenantError| {
-        rpc::Error::new(ErrorKind::Invalid, error.to_string())
-    };
+    let invalid =
+        |error: model::tenant::TenantError| rpc::Error::new(ErrorKind::Invalid, error.to_string());
     TenantId::new(&name).map(drop).map_err(invalid)
 }
 
@@ -138,9 +133,8 @@ impl Exchange {
 }
 
 fn is_method(name: &str) -> bool {
-    const METHODS: &[&str] = &[
-        "Append", "Heads", "Tail", "Flush", "Transfer", "Check", "Watch", "Frontend", "Worker",
-    ];
+    const METHODS: &[&str] =
+        &["Append", "Heads", "Tail", "Flush", "Transfer", "Check", "Watch", "Frontend", "Worker"];
     METHODS.contains(&name)
 }
 

@@ -5,8 +5,19 @@ use super::cluster::CLUSTER;
 use super::key::{Key, keys};
 
 /// Every block's rows, in the order in which `docs/config.md` shows them.
-pub static BLOCKS: &[&[Key<Config>]] =
-    &[TOP, SERVER, COMMON, CLUSTER, STORAGE, DISTRIBUTOR, INGESTER, QUERIER, FRONTEND, OTHERS];
+pub static BLOCKS: &[&[Key<Config>]] = &[
+    TOP,
+    SERVER,
+    COMMON,
+    CLUSTER,
+    STORAGE,
+    DISTRIBUTOR,
+    INGESTER,
+    INGESTER_CLIENT,
+    QUERIER,
+    FRONTEND,
+    OTHERS,
+];
 
 static TOP: &[Key<Config>] = keys! { Config;
     "target", "target", target,
@@ -25,9 +36,25 @@ static SERVER: &[Key<Config>] = keys! { Config;
     "server.http_listen_port", "server.http-listen-port", server.http_listen_port,
         "HTTP port; 0 picks a free one, which the log names.";
     "server.grpc_listen_address", "server.grpc-listen-address", server.grpc_listen_address,
-        "Address for gRPC; empty for all interfaces.";
+        "Address for gRPC's own port; empty for all interfaces.";
     "server.grpc_listen_port", "server.grpc-listen-port", server.grpc_listen_port,
-        "gRPC port.";
+        "Port for gRPC alone. 0, the default (Loki's is 9095), opens none: gRPC is always served on the HTTP port, too.";
+    "server.http_tls_config.cert_file", "server.http-tls-cert-path", server.http_tls_config.cert_file,
+        "Certificate (PEM) of the HTTP port; naming one turns TLS on.";
+    "server.http_tls_config.key_file", "server.http-tls-key-path", server.http_tls_config.key_file,
+        "Key (PEM) of that certificate.";
+    "server.http_tls_config.client_ca_file", "server.http-tls-ca-path", server.http_tls_config.client_ca_file,
+        "Certificates (PEM) of the authorities whose clients are let in.";
+    "server.http_tls_config.client_auth_type", "server.http-tls-client-auth", server.http_tls_config.client_auth_type,
+        "NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert.";
+    "server.grpc_tls_config.cert_file", "server.grpc-tls-cert-path", server.grpc_tls_config.cert_file,
+        "Certificate (PEM) of the port for gRPC alone; naming one turns TLS on.";
+    "server.grpc_tls_config.key_file", "server.grpc-tls-key-path", server.grpc_tls_config.key_file,
+        "Key (PEM) of that certificate.";
+    "server.grpc_tls_config.client_ca_file", "server.grpc-tls-ca-path", server.grpc_tls_config.client_ca_file,
+        "Certificates (PEM) of the authorities whose clients are let in.";
+    "server.grpc_tls_config.client_auth_type", "server.grpc-tls-client-auth", server.grpc_tls_config.client_auth_type,
+        "NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert.";
     "server.http_path_prefix", "server.path-prefix", server.http_path_prefix,
         "Text put in front of every route.";
     "server.http_server_read_timeout", "server.http-read-timeout", server.http_server_read_timeout,
@@ -216,8 +243,29 @@ static INGESTER: &[Key<Config>] = keys! { Config;
         "Sigyn's own: `always` syncs before acknowledging, a duration such as 100ms syncs that often, `off` leaves it to the system.";
     "ingester.lifecycler.id", "ingester.lifecycler.ID", ingester.id,
         "Name of this ingester; must stay the same across restarts. Defaults to the host name.";
+    "ingester.addresses", "ingester.addresses", ingester.addresses,
+        "Sigyn's own: host:port of the gRPC of every ingester, for processes that run none themselves. Each tenant's entries go to one of them.";
     "ingester.lifecycler.min_ready_duration", "ingester.min-ready-duration", ingester.min_ready_duration,
         "How long to be up before /ready says so; one process needs none.";
+};
+
+static INGESTER_CLIENT: &[Key<Config>] = keys! { Config;
+    "ingester_client.remote_timeout", "ingester.client.timeout", ingester_client.remote_timeout,
+        "How long one question to another process may take; a flush may take 30 times as long.";
+    "ingester_client.grpc_client_config.connect_timeout", "ingester.client.connect-timeout", ingester_client.connect_timeout,
+        "How long making a connection to another process may take.";
+    "ingester_client.grpc_client_config.max_recv_msg_size", "ingester.client.grpc-max-recv-msg-size", ingester_client.max_recv_msg_size,
+        "Largest message from another process, in bytes.";
+    "ingester_client.grpc_client_config.tls_enabled", "ingester.client.tls-enabled", ingester_client.tls_enabled,
+        "Whether other processes are spoken to over TLS.";
+    "ingester_client.grpc_client_config.tls_cert_path", "ingester.client.tls-cert-path", ingester_client.tls_cert_path,
+        "The own certificate (PEM), for processes that ask for one.";
+    "ingester_client.grpc_client_config.tls_key_path", "ingester.client.tls-key-path", ingester_client.tls_key_path,
+        "Key (PEM) of that certificate.";
+    "ingester_client.grpc_client_config.tls_ca_path", "ingester.client.tls-ca-path", ingester_client.tls_ca_path,
+        "Certificates (PEM) of the authorities to trust; needed with tls_enabled.";
+    "ingester_client.grpc_client_config.tls_server_name", "ingester.client.tls-server-name", ingester_client.tls_server_name,
+        "Name in the other's certificate when it is not the host of its address.";
 };
 
 static QUERIER: &[Key<Config>] = keys! { Config;

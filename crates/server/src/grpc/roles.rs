@@ -77,7 +77,9 @@ impl IngesterRole for IngesterOf {
                 Some((news(&tenant, &entries, &receiver), receiver))
             }
         });
-        Ok(news.boxed())
+        // Otherwise the listener would wait for it when the process stops.
+        let stop = self.0.stop.clone();
+        Ok(news.take_until(async move { stop.requested().await }).boxed())
     }
 
     fn flush(&self, tenant: Option<TenantId>) -> BoxFuture<'_, Result<(), Error>> {

@@ -54,9 +54,9 @@ impl Appender for TenantAppender {
         async move {
             let addresses = self.peers.everyone();
             let at = spread(batch.tenant().as_str(), addresses.len());
-            let address = at.and_then(|at| addresses.get(at)).ok_or_else(|| {
-                refused(Error::unreached("there is no ingester"))
-            })?;
+            let address = at
+                .and_then(|at| addresses.get(at))
+                .ok_or_else(|| refused(Error::unreached("there is no ingester")))?;
             let peer = self.pool.peer(address).map_err(refused)?;
             RemoteAppender::new(Client::new(peer)).append(batch).await
         }

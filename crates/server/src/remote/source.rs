@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use logql::source::{
-    Batch, Cells, Piece, Selection, Source, SourceError, StreamSummary, Want,
-};
+use logql::source::{Batch, Cells, Piece, Selection, Source, SourceError, StreamSummary, Want};
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 use parking_lot::Mutex;
 use querier::RecentSource;
@@ -253,9 +251,8 @@ impl Source for RemoteSource {
     }
 
     fn load(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
-        let loaded = self.ask_one(piece, |heads, piece| async move {
-            heads.load(&piece, want).await
-        })?;
+        let loaded =
+            self.ask_one(piece, |heads, piece| async move { heads.load(&piece, want).await })?;
         Ok(loaded.unwrap_or_default())
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use api::query::tail::{DroppedEntry, write_frame, write_legacy_frame};
-use ingester::{Dropped, TailEntries, TailEntry};
+use ingester::{Dropped, TailEntry};
 use logql::pipeline::{Metadata, Pipeline, RowView, Scratch};
 use model::answer::{ResultEntry, ResultLabels, ResultStream};
 use model::level::LEVEL_NAME;
@@ -12,6 +12,7 @@ use model::{Labels, Timestamp};
 use querier::HiddenEntries;
 
 use super::Shape;
+use super::feed::News;
 
 /// Entries of a frame, at most.
 const FRAME_ENTRIES_MAX: usize = 100;
@@ -59,25 +60,24 @@ impl Live {
     /// Frames of new entries in the order of their times, and of what the client was too slow for.
     pub(super) fn news(
         &mut self,
-        news: &[TailEntries],
+        news: &[News],
         dropped: &Dropped,
-        hidden: Option<HiddenEntries>,
+        mut hidden: Option<HiddenEntries>,
     ) -> Vec<String> {
         let mut rendered = Vec::new();
-        let mut hidden = hidden;
         for entries in news {
-            for entry in entries.iter() {
+            entries.for_each(|entry| {
                 let is_hidden = |hidden: &mut HiddenEntries| {
-                    let metadata = metadata_of(&entry);
-                    hidden.hides(&entries.labels, row_of(&entry, &metadata))
+                    let metadata = metadata_of(entry);
+                    hidden.hides(entries.labels(), row_of(entry, &metadata))
                 };
                 if !hidden.as_mut().is_some_and(is_hidden)
-                    && let Some(one) = self.render(&entries.labels, &entry)
+                    && let Some(one) = self.render(entries.labels(), entry)
                     && (self.seen.is_empty() || !self.seen.remove(&hash(&one.labels, &one.entry)))
                 {
                     rendered.push(one);
                 }
-            }
+            });
         }
         rendered.sort_by_key(|one| one.entry.timestamp);
         let dropped: Vec<DroppedEntry> =
