@@ -6,7 +6,9 @@
 //! conditions with a deadline, and scan the program's log for errors nobody expected.
 
 pub mod client;
+pub mod cluster;
 pub mod ledger;
+pub mod load;
 pub mod process;
 pub mod proxy;
 pub mod script;

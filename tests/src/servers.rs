@@ -12,6 +12,7 @@ use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::client;
 use crate::process::free_port;
 use crate::wait;
 
@@ -49,7 +50,7 @@ impl Server {
     /// Starts etcd and waits until it is healthy.
     pub async fn etcd() -> Self {
         Self::start(&ETCD, |port| async move {
-            let answer = http(port, "/health").await?;
+            let answer = text(port, "/health").await?;
             answer.contains("true").then_some(())
         })
         .await
@@ -140,7 +141,7 @@ impl S3 {
     pub async fn start() -> Self {
         let server = Server::start(&WEED, |port| async move {
             // Nobody may write without a key, and only a service that is up says so.
-            let client = reqwest::Client::new();
+            let client = client::http();
             let url = format!("http://127.0.0.1:{port}/{S3_BUCKET}/ready");
             let status = client.put(url).body("x").send().await.ok()?.status();
             (status == StatusCode::FORBIDDEN).then_some(())
@@ -155,7 +156,7 @@ impl S3 {
     async fn make_bucket(&self) {
         let port = fs::read_to_string(self.0.folder.path().join("filer")).expect("the port");
         let url = format!("http://127.0.0.1:{port}/buckets/{S3_BUCKET}/");
-        let client = reqwest::Client::new();
+        let client = client::http();
         wait::until("the bucket can be made", || async {
             let answer = client.post(&url).send().await.ok()?;
             answer.status().is_success().then_some(())
@@ -257,8 +258,8 @@ fn redis(_: &Path) -> (Vec<String>, u16) {
     (arguments.map(str::to_owned).to_vec(), port)
 }
 
-async fn http(port: u16, path: &str) -> Option<String> {
-    let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.ok()?;
+async fn text(port: u16, path: &str) -> Option<String> {
+    let answer = client::http().get(format!("http://127.0.0.1:{port}{path}")).send().await.ok()?;
     answer.text().await.ok()
 }
 

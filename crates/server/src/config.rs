@@ -41,6 +41,7 @@ pub struct Config {
     pub storage: ObjectStorage,
     pub object_prefix: String,
     pub footer_cache_size: ByteSize,
+    pub storage_requests: StorageRequests,
     pub distributor: Distributor,
     pub ingester: Ingester,
     pub ingester_client: IngesterClient,
@@ -118,6 +119,51 @@ pub struct ObjectStorage {
     pub azure: Azure,
 }
 
+/// How hard object storage is used, whichever it is.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct StorageRequests {
+    pub concurrency: usize,
+    pub hedge_at: Duration,
+    pub hedge_up_to: usize,
+    pub hedge_max_per_second: u32,
+}
+
+impl Default for StorageRequests {
+    fn default() -> Self {
+        Self { concurrency: 64, hedge_at: Duration::ZERO, hedge_up_to: 2, hedge_max_per_second: 5 }
+    }
+}
+
+/// How requests to S3 are sent, and sent again.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct S3Requests {
+    pub timeout: Duration,
+    pub idle_conn_timeout: Duration,
+    pub response_header_timeout: Duration,
+    pub insecure_skip_verify: bool,
+    pub ca_file: String,
+    pub min_backoff: Duration,
+    pub max_backoff: Duration,
+    pub max_retries: usize,
+}
+
+impl Default for S3Requests {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(120),
+            idle_conn_timeout: Duration::from_secs(90),
+            response_header_timeout: Duration::from_secs(10),
+            insecure_skip_verify: false,
+            ca_file: String::new(),
+            min_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(3),
+            max_retries: 5,
+        }
+    }
+}
+
 /// An S3 bucket.
 #[derive(Clone, Default, PartialEq)]
 #[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
@@ -131,6 +177,10 @@ pub struct S3 {
     pub session_token: String,
     pub insecure: bool,
     pub force_path_style: bool,
+    pub storage_class: String,
+    pub sse_type: String,
+    pub sse_kms_key_id: String,
+    pub requests: S3Requests,
 }
 
 /// Keys stay out of debug output, which may be logged.
@@ -296,6 +346,7 @@ impl Default for Config {
             storage: ObjectStorage::default(),
             object_prefix: String::new(),
             footer_cache_size: ByteSize(32 << 20),
+            storage_requests: StorageRequests::default(),
             distributor: Distributor::default(),
             ingester: Ingester::default(),
             ingester_client: IngesterClient::default(),

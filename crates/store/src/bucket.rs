@@ -9,6 +9,7 @@ mod files;
 mod memory;
 mod ranges;
 mod remote;
+mod requests;
 mod staging;
 
 use std::ops::Range;
@@ -17,12 +18,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use runtime::clock::Clock;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::bucket::direct::Direct;
 use crate::bucket::files::Files;
 use crate::bucket::memory::MemoryObjects;
 use crate::bucket::remote::Remote;
+use crate::bucket::requests::Requests;
 use crate::bucket::staging::Staging;
 use crate::config::{Backend, Config};
 use crate::error::Error;
@@ -56,7 +57,6 @@ pub enum Created {
 pub struct Bucket {
     backend: Backing,
     prefix: Arc<str>,
-    permits: Arc<Semaphore>,
     /// Where objects for remote storage are built; `None` for in memory.
     working: Option<Arc<Staging>>,
     clock: Arc<dyn Clock>,
@@ -81,7 +81,12 @@ impl Bucket {
     ///
     /// Remote backends: outside a tokio runtime.
     pub fn open(config: &Config, clock: Arc<dyn Clock>, metrics: Metrics) -> Result<Self, Error> {
-        let remote = |remote| Backing::Remote(remote, Handle::current());
+        let remote = |connection| {
+            let (clock, metrics) = (Arc::clone(&clock), metrics.clone());
+            let hedging = config.hedging.clone();
+            let requests = Requests::new(config.concurrency, hedging, clock, metrics);
+            Backing::Remote(Remote::new(connection, requests), Handle::current())
+        };
         let backend = match &config.backend {
             Backend::Filesystem(filesystem) => {
                 Backing::Direct(Arc::new(Files::open(&filesystem.directory, clock.now())?))
@@ -101,8 +106,7 @@ impl Bucket {
             }
             _ => None,
         };
-        let permits = Arc::new(Semaphore::new(config.concurrency.max(1)));
-        Ok(Self { backend, prefix, permits, working, clock, metrics })
+        Ok(Self { backend, prefix, working, clock, metrics })
     }
 
     /// Writes an object that does not exist yet. When it returns, the object is durable, whether
@@ -120,10 +124,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, move |direct, full| direct.create(full, &bytes)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.create(&full, bytes).await
-                }
+                Backing::Remote(remote, _) => remote.create(&full, bytes).await,
             }
         };
         let result = self.measured(Operation::upload, work).await;
@@ -204,10 +205,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, move |direct, full| direct.replace(full, &bytes)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.replace(&full, bytes).await
-                }
+                Backing::Remote(remote, _) => remote.replace(&full, bytes).await,
             }
         };
         let result = self.measured(Operation::upload, work).await;
@@ -231,10 +229,7 @@ impl Bucket {
                     let ranges = ranges.to_vec();
                     on_thread(direct, &full, move |direct, full| direct.read(full, &ranges)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.read(&full, ranges).await
-                }
+                Backing::Remote(remote, _) => remote.read(&full, ranges).await,
             }
         };
         let result = self.measured(Operation::get_range, work).await;
@@ -277,10 +272,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, |direct, full| direct.get(full)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.get(&full).await
-                }
+                Backing::Remote(remote, _) => remote.get(&full).await,
             }
         };
         let result = self.measured(Operation::get, work).await;
@@ -303,10 +295,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, full, |direct, full| direct.list(full)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.list(full).await
-                }
+                Backing::Remote(remote, _) => remote.list(full).await,
             }
         };
         let listed = self.measured(Operation::iter, work).await?;
@@ -329,10 +318,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, |direct, full| direct.delete(full)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.delete(&full).await
-                }
+                Backing::Remote(remote, _) => remote.delete(&full).await,
             }
         };
         self.measured(Operation::delete, work).await
