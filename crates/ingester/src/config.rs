@@ -47,6 +47,21 @@ pub struct Config {
     /// Flush everything when asked to stop (`wal.flush_on_shutdown`). The log keeps the entries
     /// either way; this saves the next start the replay.
     pub flush_on_stop: bool,
+    /// How long the segments that took the place of heads are told with every snapshot, so that a
+    /// querier whose catalog lacks one knows that it must look again. Longer than any querier goes
+    /// without listing object storage.
+    pub stored_lately: Duration,
+    /// How long a replica of rank 1 waits for the one before it to store the same rows; one of rank
+    /// 2 waits twice as long.
+    pub replica_stagger: Duration,
+    /// The longest such wait. Heads that filled faster wait at most twice the time that they took,
+    /// which is how long the other replica's next head may take; short memory ends every wait.
+    pub replica_wait_max: Duration,
+    /// How often a waiting head is compared with what was stored. Each look lists a day of a tenant.
+    pub replica_check_period: Duration,
+    /// How long the digests of flushed heads are remembered, so that cells that several heads have
+    /// rows of can be compared as a whole.
+    pub replica_memory: Duration,
     /// How segments are encoded.
     pub encode: EncodeSettings,
     /// Refused entries that an answer names one by one (`max_returned_stream_errors`).
@@ -73,6 +88,11 @@ impl Default for Config {
             concurrent_flushes: 2,
             flush_backoff: BackoffPolicy::default(),
             flush_on_stop: true,
+            stored_lately: Duration::from_secs(15 * 60),
+            replica_stagger: Duration::from_secs(30),
+            replica_wait_max: Duration::from_secs(15 * 60),
+            replica_check_period: Duration::from_secs(10),
+            replica_memory: Duration::from_secs(2 * 3600),
             encode: EncodeSettings::default(),
             max_returned_stream_errors: 10,
             tail_buffer_bytes: 16 << 20,
@@ -98,6 +118,7 @@ impl Config {
         );
         check(self.concurrent_flushes > 0, "concurrent_flushes must be above 0");
         check(!self.flush_check_period.is_zero(), "flush_check_period must be above 0");
+        check(!self.replica_check_period.is_zero(), "replica_check_period must be above 0");
         problems
     }
 }

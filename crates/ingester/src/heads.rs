@@ -119,6 +119,11 @@ impl Heads {
         self.tenants.read().values().map(Arc::clone).collect()
     }
 
+    /// Whether memory is so short that heads must not wait for anything.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.memory.used() >= self.config.memory_bytes_max / 4 * 3
+    }
+
     /// Waits until there is memory for an append, and takes it.
     pub(crate) async fn reserve(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Error> {
         let max = self.config.memory_bytes_max;
@@ -153,7 +158,7 @@ impl Heads {
         let active = self.memory.active.fetch_add(committed.memory, Ordering::Relaxed);
         self.metrics.head_bytes.inc_by(committed.memory as i64);
         self.metrics.memory_chunks.inc_by(committed.runs as i64);
-        if active + committed.memory > self.config.flush_bytes {
+        if active + committed.memory > self.config.flush_bytes || self.is_tight() {
             self.flush_wanted.notify_one();
         }
     }
@@ -181,7 +186,9 @@ impl Heads {
     pub(crate) fn forget_idle(&self) {
         let now = self.clock.monotonic();
         let Some(before) = now.checked_sub(self.config.chunk_idle_period) else { return };
+        let (keep, keep_digests) = (self.config.stored_lately, self.config.replica_memory);
         for tenant in self.all_tenants() {
+            tenant.forget_stored(now, keep, keep_digests);
             let forgotten = tenant.forget_idle(before);
             if forgotten > 0 {
                 self.metrics.streams_removed(&tenant.id, forgotten);

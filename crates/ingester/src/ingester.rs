@@ -22,6 +22,7 @@ use crate::flush::{Flusher, Origin, Retire};
 use crate::heads::{Append, Heads, InFlight, IntoHeads};
 use crate::metrics::{FlushReason, Metrics};
 use crate::replay::{Covered, Replayer, Summary};
+use crate::replicas::Replicas;
 use crate::snapshot::HeadSnapshot;
 use crate::tail::TailReceiver;
 use crate::tenant::Admitted;
@@ -43,6 +44,8 @@ pub struct Dependencies {
     pub limits: Arc<dyn LimitsFor<Limits>>,
     /// Where heads are flushed to.
     pub store: Arc<Store>,
+    /// Who else stores the same rows; `None` with a replication factor of 1.
+    pub replicas: Option<Arc<dyn Replicas>>,
     /// Where to count.
     pub metrics: Metrics,
 }
@@ -92,7 +95,7 @@ impl Ingester {
         if !problems.is_empty() {
             return Err(Error::Config(problems.join("; ")));
         }
-        let Dependencies { clock, random, limits, store, metrics } = dependencies;
+        let Dependencies { clock, random, limits, store, replicas, metrics } = dependencies;
         let heads = Heads::new(config, clock, metrics);
         let opened = open_log(&heads, &random, &store, directory).await?;
         let OpenedLog { replay, flushed, origin } = opened;
@@ -110,6 +113,7 @@ impl Ingester {
             store,
             random,
             origin,
+            replicas,
             retire: Retire::Log(Arc::clone(&wal)),
             stop: stop.clone(),
             permits: Semaphore::new(heads.config.concurrent_flushes),
@@ -243,11 +247,13 @@ impl Ingester {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> HeadSnapshot {
-        let heads = match self.heads.known_tenant(tenant) {
-            Some(tenant) => tenant.show(matchers, range),
-            None => Vec::new(),
+        let Some(tenant) = self.heads.known_tenant(tenant) else {
+            return HeadSnapshot::default();
         };
-        HeadSnapshot::new(heads)
+        let heads = tenant.show(matchers, range);
+        // Later than the heads: what leaves them in between is in both.
+        let (now, keep) = (self.heads.clock.monotonic(), self.heads.config.stored_lately);
+        HeadSnapshot::new(heads, tenant.stored_lately(now, keep))
     }
 
     /// Entries of streams that match, from now on.
@@ -313,6 +319,8 @@ async fn open_log(
             store,
             random,
             origin,
+            // What is flushed while the log is replayed is stored whole.
+            replicas: None,
             retire: Retire::Later(Mutex::default()),
             stop: Stop::new(),
             permits: Semaphore::new(1),

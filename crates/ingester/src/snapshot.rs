@@ -28,18 +28,28 @@ const RANK_BASE: u64 = 1 << 63;
 const RANKS_OF_HEAD: u64 = 1 << 24;
 
 /// The heads of one tenant at one instant, for the streams that match.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct HeadSnapshot {
     /// Oldest first.
     heads: Vec<HeadShown>,
+    /// Segments that took the place of heads lately.
+    stored_lately: Vec<SegmentName>,
     /// Pieces that were described, by id.
     planned: Mutex<Vec<Arc<Planned>>>,
 }
 
 impl HeadSnapshot {
     /// Keeps what some heads showed.
-    pub(crate) fn new(heads: Vec<HeadShown>) -> Self {
-        Self { heads, planned: Mutex::new(Vec::new()) }
+    pub(crate) fn new(heads: Vec<HeadShown>, stored_lately: Vec<SegmentName>) -> Self {
+        Self { heads, stored_lately, planned: Mutex::new(Vec::new()) }
+    }
+
+    /// The segments that took the place of heads of this tenant lately
+    /// ([`crate::Config::stored_lately`]), those of replicas that hold rows of them included. A
+    /// query whose catalog lacks one must list object storage again before it answers.
+    #[must_use]
+    pub fn stored_lately(&self) -> &[SegmentName] {
+        &self.stored_lately
     }
 
     /// The origins of the pieces, oldest head first.
@@ -51,8 +61,9 @@ impl HeadSnapshot {
     /// The segments that hold, or are about to hold, the rows of an origin as of now; empty while
     /// it is not being flushed.
     ///
-    /// If every one of them is in the catalog that a query reads, the query must leave out the
-    /// origin's pieces. Otherwise it must leave out those of the segments that are in the catalog.
+    /// If every one of them is in the catalog that a query reads, the query may leave out the
+    /// origin's pieces. Otherwise it reads both and counts once what is in both: the segments may
+    /// hold other rows, too, for some may be those of a replica that stored the same rows first.
     #[must_use]
     pub fn flushed_as(&self, origin: u64) -> Vec<SegmentName> {
         let head = self.heads.iter().find(|head| head.id.origin == origin);

@@ -28,6 +28,7 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
                     limits::ingester,
                 )),
                 store: starting.parts.store.find().ok_or(NoStore)?,
+                replicas: None,
                 metrics,
             };
             let ingester = Ingester::open(config, dependencies).await?;
