@@ -18,6 +18,8 @@ pub struct Config {
     pub wal_dir: PathBuf,
     /// When an append counts as durable.
     pub wal_sync: WalSync,
+    /// Which threads do what takes long.
+    pub threads: Threads,
     /// Length in bytes from which on a file of the log is closed. Smaller files are removed
     /// sooner; each costs two syncs.
     pub wal_file_bytes: u64,
@@ -77,6 +79,7 @@ impl Default for Config {
             instance: "ingester".to_owned(),
             wal_dir: PathBuf::from("./data/wal"),
             wal_sync: WalSync::Always,
+            threads: Threads::Own,
             wal_file_bytes: 64 << 20,
             wal_bytes_max: 1 << 30,
             flush_bytes: 64 << 20,
@@ -121,6 +124,17 @@ impl Config {
         check(!self.replica_check_period.is_zero(), "replica_check_period must be above 0");
         problems
     }
+}
+
+/// Which threads write the log, encode segments and compare digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Threads {
+    /// Threads of their own, so that whoever serves requests never waits.
+    #[default]
+    Own,
+    /// Whoever asks, at once: with a single-threaded runtime, everything happens in an order that
+    /// can be repeated. For simulations; the replay of the log then never flushes.
+    Caller,
 }
 
 /// When an append counts as durable.

@@ -17,6 +17,7 @@ use segment::{EncodedSegment, SegmentName};
 use store::Store;
 use tokio::sync::Semaphore;
 
+use crate::config::Threads;
 use crate::error::Error;
 use crate::head::{FlushState, SealedHead};
 use crate::heads::{Append, Heads};
@@ -174,10 +175,30 @@ impl Flusher {
 
     /// Seals a tenant's head and starts the task that stores it.
     fn seal(self: &Arc<Self>, tenant: &Arc<Tenant>, reason: FlushReason) {
-        let Some(head) = self.heads.seal(tenant, reason) else { return };
+        if let Some(head) = self.heads.seal(tenant, reason) {
+            self.store_later(tenant, head);
+        }
+    }
+
+    /// Notes that another ingester has a head. It stays readable here.
+    pub(crate) fn handed_over(&self, tenant: &Tenant, head: &SealedHead) {
+        self.retire(FlushedMark {
+            tenant: tenant.id.clone(),
+            first: head.positions.first,
+            last: head.positions.last,
+        });
+        self.heads.metrics.flush_done(0);
+        head.state.send_replace(FlushState::Stored);
+    }
+
+    /// Starts the task that stores a head.
+    pub(crate) fn store_later(self: &Arc<Self>, tenant: &Arc<Tenant>, head: Arc<SealedHead>) {
         let (flusher, tenant) = (Arc::clone(self), Arc::clone(tenant));
         task::spawn("flush", async move {
             flusher.wait_for_replicas(&tenant, &head).await;
+            if flusher.stop.is_requested() {
+                return;
+            }
             while flusher.store_head(&tenant, &head).await.is_err() {
                 if flusher.stop.is_requested() {
                     // The log keeps the rows for the next start.
@@ -245,6 +266,9 @@ impl Flusher {
         name: &'static str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
+        if self.heads.config.threads == Threads::Caller {
+            return Ok(work());
+        }
         task::spawn_blocking(name, work).await.map_err(|error| error.to_string())
     }
 

@@ -77,7 +77,10 @@ impl std::fmt::Debug for Heads {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.heads.memory.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+        let before = self.heads.memory.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+        if before == self.bytes {
+            self.heads.memory.freed.notify_waiters();
+        }
     }
 }
 
@@ -151,6 +154,17 @@ impl Heads {
         // The bound is looked at before, not after: one batch may exceed it, however large it is.
         self.memory.in_flight.fetch_add(bytes, Ordering::Relaxed);
         Ok(InFlight { heads: Arc::clone(self), bytes })
+    }
+
+    /// Waits until no append is under way.
+    pub(crate) async fn settled(&self) {
+        loop {
+            let freed = self.memory.freed.notified();
+            if self.memory.in_flight.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            freed.await;
+        }
     }
 
     /// Counts what a commit added.

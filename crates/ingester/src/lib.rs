@@ -33,11 +33,13 @@ mod tail;
 mod tenant;
 mod wal;
 
-pub use config::{Config, Limits, RateScope, WalSync};
+pub use config::{Config, Limits, RateScope, Threads, WalSync};
 pub use error::Error;
-pub use ingester::{Dependencies, Ingester};
+pub use ingester::{Dependencies, HandedOver, Ingester, Successor};
 pub use metrics::{FlushReason, Metrics};
 pub use replicas::Replicas;
 pub use snapshot::HeadSnapshot;
 pub use tail::{Dropped, TailEntries, TailEntry, TailReceiver};
+pub use wal::directory::{WalDirectory, WalFile, WalRead};
+pub use wal::faulty::MemoryDirectory;
 pub use wal::{WalError, WalFileReport, inspect_wal_file};

@@ -174,14 +174,14 @@ impl Tenant {
         }
     }
 
-    /// Puts the rows of a replayed record into the active head. Nothing is refused.
-    pub(crate) fn replay(
+    /// Makes all rows of a batch ready that was acknowledged before: nothing is refused. As with
+    /// [`Tenant::admit`], they must be given to [`Tenant::commit`] or [`Tenant::take_back`].
+    pub(crate) fn admit_all(
         &self,
         batch: &AppendBatch,
-        position: Position,
         now: Duration,
         metrics: &Metrics,
-    ) -> Committed {
+    ) -> Prepared {
         let mut draft = Draft::read(batch);
         let mut parts = Vec::with_capacity(draft.parts.len());
         let mut state = self.state.write();
@@ -207,7 +207,18 @@ impl Tenant {
             parts.push(PreparedPart { stream: id, start, end, newest, last });
         }
         drop(state);
-        let prepared = Prepared { rows: std::mem::take(&mut draft.rows), parts };
+        Prepared { rows: std::mem::take(&mut draft.rows), parts }
+    }
+
+    /// Puts the rows of a replayed record into the active head. Nothing is refused.
+    pub(crate) fn replay(
+        &self,
+        batch: &AppendBatch,
+        position: Position,
+        now: Duration,
+        metrics: &Metrics,
+    ) -> Committed {
+        let prepared = self.admit_all(batch, now, metrics);
         self.commit(batch.as_bytes(), position, &prepared, now)
     }
 

@@ -45,7 +45,8 @@ impl Flusher {
     }
 
     fn is_urgent(&self, head: &SealedHead) -> bool {
-        let is_forced = head.reason == FlushReason::forced || head.reason == FlushReason::stop;
+        let is_forced =
+            matches!(head.reason, FlushReason::forced | FlushReason::stop | FlushReason::transfer);
         is_forced || head.is_urgent.load(Ordering::Relaxed) || self.heads.is_tight()
     }
 
@@ -65,18 +66,16 @@ impl Flusher {
         tenant: &Arc<Tenant>,
         head: &Arc<SealedHead>,
     ) -> Option<Skip> {
-        let replicas = self.replicas.as_ref()?;
-        if replicas.rank(&tenant.id) > 0 {
-            let (first, last) = head.span();
-            let (first, last) = (first.day(), last.day());
-            if last.saturating_sub(first) >= DAYS_MAX {
+        self.replicas.as_ref()?;
+        let (first, last) = head.span();
+        let (first, last) = (first.day(), last.day());
+        if last.saturating_sub(first) >= DAYS_MAX {
+            return Some(Skip::default());
+        }
+        for day in first..=last {
+            if let Err(error) = self.store.discover(&tenant.id, day).await {
+                tracing::debug!(error = error.chain(), "what others stored is not known");
                 return Some(Skip::default());
-            }
-            for day in first..=last {
-                if let Err(error) = self.store.discover(&tenant.id, day).await {
-                    tracing::debug!(error = error.chain(), "what others stored is not known");
-                    return Some(Skip::default());
-                }
             }
         }
         let (store, of, sealed) = (Arc::clone(&self.store), Arc::clone(tenant), Arc::clone(head));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use distributor::{Config, Dependencies, Distributor};
+use distributor::{Config, Dependencies, Distributor, OneDistributor};
 use runtime::Failure;
 use runtime::service::Service;
 
@@ -14,6 +14,7 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let dependencies = Dependencies {
         limits: Arc::new(RoleLimits::new(Arc::clone(&app.overrides), limits::distributor)),
         appender: Arc::new(LocalAppender::new(Arc::clone(app))),
+        distributors: Arc::new(OneDistributor),
         clock: Arc::clone(&app.clock),
         registry: &mut app.registry.lock(),
     };
