@@ -5,10 +5,13 @@
 
 mod brute_force;
 mod cli;
+mod cluster;
 mod compaction;
 mod durability;
 mod grammar;
 mod logql;
+mod object_storage;
+mod operate;
 mod push;
 mod queries;
 mod tail;

@@ -35,6 +35,28 @@ pub enum Error {
         /// What is missing.
         reason: &'static str,
     },
+    /// The store of the ring cannot be used; retry later.
+    #[error("ring store {store}: {message}")]
+    Store {
+        /// Which kind of store.
+        store: &'static str,
+        /// What it said, or what happened on the way.
+        message: String,
+    },
+    /// The configuration makes no sense; change it.
+    #[error("ring configuration: {0}")]
+    Config(String),
+    /// The file of tokens cannot be read or written; look at the disk.
+    #[error("token file {path}: {message}")]
+    TokenFile {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The instance stopped while it was joining; nothing is wrong.
+    #[error("stopped while joining ring {0}")]
+    Stopped(String),
 }
 
 impl Error {
@@ -42,10 +64,13 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Empty | Self::TooFewHealthy { .. } | Self::TooManyUnhealthyZones { .. } => {
-                ErrorKind::Unavailable
-            }
-            Self::Spread { .. } => ErrorKind::Invalid,
+            Self::Empty
+            | Self::TooFewHealthy { .. }
+            | Self::TooManyUnhealthyZones { .. }
+            | Self::Store { .. }
+            | Self::Stopped(_) => ErrorKind::Unavailable,
+            Self::Spread { .. } | Self::Config(_) => ErrorKind::Invalid,
+            Self::TokenFile { .. } => ErrorKind::Internal,
         }
     }
 }

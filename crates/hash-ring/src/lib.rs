@@ -18,13 +18,17 @@
 
 mod error;
 pub mod instance;
+mod metrics;
 pub mod page;
 pub mod quorum;
 pub mod ring;
+pub mod store;
 pub mod token;
 
 pub use error::Error;
 pub use instance::{Instance, Operation, State};
+pub use metrics::Metrics;
 pub use quorum::{Outcome, QuorumTracker, ReplicationSet, Verdict};
 pub use ring::{Ring, RingConfig};
+pub use store::{Members, RingStore, RingStores, StoreConfig};
 pub use token::token_of;

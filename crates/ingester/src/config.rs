@@ -49,10 +49,6 @@ pub struct Config {
     /// Flush everything when asked to stop (`wal.flush_on_shutdown`). The log keeps the entries
     /// either way; this saves the next start the replay.
     pub flush_on_stop: bool,
-    /// How long the segments that took the place of heads are told with every snapshot, so that a
-    /// querier whose catalog lacks one knows that it must look again. Longer than any querier goes
-    /// without listing object storage.
-    pub stored_lately: Duration,
     /// How long a replica of rank 1 waits for the one before it to store the same rows; one of rank
     /// 2 waits twice as long.
     pub replica_stagger: Duration,
@@ -91,7 +87,6 @@ impl Default for Config {
             concurrent_flushes: 2,
             flush_backoff: BackoffPolicy::default(),
             flush_on_stop: true,
-            stored_lately: Duration::from_secs(15 * 60),
             replica_stagger: Duration::from_secs(30),
             replica_wait_max: Duration::from_secs(15 * 60),
             replica_check_period: Duration::from_secs(10),

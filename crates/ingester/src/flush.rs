@@ -225,10 +225,12 @@ impl Flusher {
         for segment in segments {
             self.store.upload(segment).await.map_err(|error| failed(error.chain()))?;
         }
-        let (now, config) = (self.heads.clock.monotonic(), &self.heads.config);
-        tenant.note_stored(&names, now, config.stored_lately);
+        let now = self.heads.clock.monotonic();
+        // Before the rows leave memory: whoever looks at both misses neither.
+        self.heads.lately.stored(names.into_iter(), now);
         if self.replicas.is_some() {
-            tenant.replicas.lock().flushed(head.digests(), now, config.replica_memory);
+            let keep = self.heads.config.replica_memory;
+            tenant.replicas.lock().flushed(head.digests(), now, keep);
         }
         self.heads.forget(tenant, head);
         self.retire(FlushedMark {

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::config::Config;
 use crate::error::Error;
 use crate::head::SealedHead;
+use crate::lately::Lately;
 use crate::metrics::{FlushReason, Metrics};
 use crate::tail::TellTo;
 use crate::tenant::{Committed, Prepared, Tenant};
@@ -29,6 +30,7 @@ pub(crate) struct Heads {
     tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
     next_origin: AtomicU64,
     pub(crate) memory: Memory,
+    pub(crate) lately: Lately,
     /// Bytes of the log.
     pub(crate) wal_bytes: AtomicU64,
     /// Wakes the flusher before its next look.
@@ -90,6 +92,7 @@ impl Heads {
             tenants: RwLock::new(HashMap::new()),
             next_origin: AtomicU64::new(1),
             memory: Memory::default(),
+            lately: Lately::default(),
             wal_bytes: AtomicU64::new(0),
             flush_wanted: Notify::new(),
             config,
@@ -200,9 +203,8 @@ impl Heads {
     pub(crate) fn forget_idle(&self) {
         let now = self.clock.monotonic();
         let Some(before) = now.checked_sub(self.config.chunk_idle_period) else { return };
-        let (keep, keep_digests) = (self.config.stored_lately, self.config.replica_memory);
         for tenant in self.all_tenants() {
-            tenant.forget_stored(now, keep, keep_digests);
+            tenant.forget_digests(now, self.config.replica_memory);
             let forgotten = tenant.forget_idle(before);
             if forgotten > 0 {
                 self.metrics.streams_removed(&tenant.id, forgotten);

@@ -12,6 +12,7 @@ use runtime::limits::LimitsFor;
 use runtime::random::Random;
 use runtime::shutdown::Stop;
 use runtime::task;
+use segment::SegmentName;
 use store::Store;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -276,10 +277,17 @@ impl Ingester {
         let Some(tenant) = self.heads.known_tenant(tenant) else {
             return HeadSnapshot::default();
         };
-        let heads = tenant.show(matchers, range);
-        // Later than the heads: what leaves them in between is in both.
-        let (now, keep) = (self.heads.clock.monotonic(), self.heads.config.stored_lately);
-        HeadSnapshot::new(heads, tenant.stored_lately(now, keep))
+        HeadSnapshot::new(tenant.show(matchers, range))
+    }
+
+    /// The segments of a tenant that took the place of heads in the last quarter of an hour, since
+    /// the start; those of replicas that hold rows of these heads are among them.
+    ///
+    /// Ask after [`Ingester::snapshot`]: rows that are not in the snapshot any more are then in
+    /// one of these, so whoever does not know all of them must look at object storage again.
+    #[must_use]
+    pub fn stored_lately(&self, tenant: &TenantId) -> Vec<SegmentName> {
+        self.heads.lately.of(tenant, self.heads.clock.monotonic())
     }
 
     /// Entries of streams that match, from now on.

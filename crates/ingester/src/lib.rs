@@ -22,6 +22,7 @@ mod flush;
 mod head;
 mod heads;
 mod ingester;
+mod lately;
 mod list;
 mod metrics;
 mod replay;

@@ -32,24 +32,14 @@ const RANKS_OF_HEAD: u64 = 1 << 24;
 pub struct HeadSnapshot {
     /// Oldest first.
     heads: Vec<HeadShown>,
-    /// Segments that took the place of heads lately.
-    stored_lately: Vec<SegmentName>,
     /// Pieces that were described, by id.
     planned: Mutex<Vec<Arc<Planned>>>,
 }
 
 impl HeadSnapshot {
     /// Keeps what some heads showed.
-    pub(crate) fn new(heads: Vec<HeadShown>, stored_lately: Vec<SegmentName>) -> Self {
-        Self { heads, stored_lately, planned: Mutex::new(Vec::new()) }
-    }
-
-    /// The segments that took the place of heads of this tenant lately
-    /// ([`crate::Config::stored_lately`]), those of replicas that hold rows of them included. A
-    /// query whose catalog lacks one must list object storage again before it answers.
-    #[must_use]
-    pub fn stored_lately(&self) -> &[SegmentName] {
-        &self.stored_lately
+    pub(crate) fn new(heads: Vec<HeadShown>) -> Self {
+        Self { heads, planned: Mutex::new(Vec::new()) }
     }
 
     /// The origins of the pieces, oldest head first.

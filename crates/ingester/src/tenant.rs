@@ -3,7 +3,6 @@
 //! One lock guards all three. Requests hold it to judge a batch, the thread of the log to add rows,
 //! queries to clone lists; none of them reads a line, writes a file or waits while holding it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use api::append::{AppendBatch, Rejected};
 use bytes::Bytes;
 use model::{Labels, Matcher, TenantId, TimeRange};
 use parking_lot::{Mutex, RwLock};
-use segment::SegmentName;
 
 use crate::admission::{
     Draft, DraftPart, PartRows, Rules, Verdict, accepted_batch, invalid_labels, judge, last_entry,
@@ -33,8 +31,6 @@ pub(crate) struct Tenant {
     pub(crate) tails: Tails,
     /// What was flushed, and what replicas stored.
     pub(crate) replicas: Mutex<Known>,
-    /// Segments that took the place of heads lately, and when; oldest first.
-    stored: Mutex<VecDeque<(Duration, SegmentName)>>,
 }
 
 #[derive(Debug)]
@@ -94,13 +90,7 @@ impl Tenant {
     pub(crate) fn new(id: TenantId, origin: u64) -> Self {
         let state =
             State { streams: Streams::default(), active: Head::new(origin), sealed: Vec::new() };
-        Self {
-            id,
-            state: RwLock::new(state),
-            tails: Tails::default(),
-            replicas: Mutex::default(),
-            stored: Mutex::default(),
-        }
+        Self { id, state: RwLock::new(state), tails: Tails::default(), replicas: Mutex::default() }
     }
 
     /// Judges a batch. What is admitted must be given to [`Tenant::commit`] or
@@ -260,25 +250,9 @@ impl Tenant {
         (state.active.views(&[], range), state.active.slabs())
     }
 
-    /// Notes which segments take the place of a head; to be called before the head is forgotten.
-    pub(crate) fn note_stored(&self, names: &[SegmentName], now: Duration, keep: Duration) {
-        let mut stored = self.stored.lock();
-        stored.retain(|(at, name)| *at + keep >= now && !names.contains(name));
-        stored.extend(names.iter().map(|name| (now, name.clone())));
-    }
-
-    /// The segments that took the place of heads since `now - keep`, oldest first.
-    pub(crate) fn stored_lately(&self, now: Duration, keep: Duration) -> Vec<SegmentName> {
-        let stored = self.stored.lock();
-        let lately = stored.iter().filter(|(at, _)| *at + keep >= now);
-        lately.map(|(_, name)| name.clone()).collect()
-    }
-
-    /// Forgets what was stored longer ago than `keep`, and what was flushed longer ago than
-    /// `keep_digests`.
-    pub(crate) fn forget_stored(&self, now: Duration, keep: Duration, keep_digests: Duration) {
-        self.stored.lock().retain(|(at, _)| *at + keep >= now);
-        self.replicas.lock().forget(now, keep_digests);
+    /// Forgets digests of what was flushed longer ago than `keep`.
+    pub(crate) fn forget_digests(&self, now: Duration, keep: Duration) {
+        self.replicas.lock().forget(now, keep);
     }
 
     /// Facts about the active head; `None` when it is empty.
@@ -346,7 +320,6 @@ impl Tenant {
             && state.active.is_empty()
             && state.sealed.is_empty()
             && !self.tails.is_needed()
-            && self.stored.lock().is_empty()
             && self.replicas.lock().is_empty()
     }
 }

@@ -29,6 +29,13 @@ pub trait RecentSource: Source + Send {
     /// being flushed. They may hold other rows, too: those that a replica stored for this one. Once
     /// all of them are in the catalog, the querier reads them in the origin's place.
     fn flushed_as(&self, origin: u64) -> Vec<SegmentName>;
+
+    /// Who holds an origin. Heads of one holder tell their own copies; heads of different holders,
+    /// which are ingesters that keep the same streams, do not know of each other, so any of their
+    /// rows may be copies.
+    fn holder(&self, _origin: u64) -> u64 {
+        0
+    }
 }
 
 /// No recent rows: for queriers that only read segments, and for tests.

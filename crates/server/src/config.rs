@@ -6,6 +6,7 @@
 //! Only this module and [`crate::cli`] know YAML, flags and environment variables.
 
 pub mod blocks;
+pub mod cluster;
 pub mod file;
 pub mod flags;
 pub mod key;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use cluster::{Lifecycler, Memberlist, RingSettings};
 use limits::TenantLimits;
 use setting::{ByteSize, Structured};
 
@@ -32,12 +34,17 @@ pub struct Config {
     pub shutdown_delay: Duration,
     pub server: Server,
     pub common: Common,
+    pub ring: RingSettings,
+    pub memberlist: Memberlist,
+    pub lifecycler: Lifecycler,
     pub schema_configs: Structured<Vec<SchemaPeriod>>,
     pub storage: ObjectStorage,
     pub object_prefix: String,
     pub footer_cache_size: ByteSize,
+    pub storage_requests: StorageRequests,
     pub distributor: Distributor,
     pub ingester: Ingester,
+    pub ingester_client: IngesterClient,
     pub querier: Querier,
     pub frontend: Frontend,
     pub runtime_config: RuntimeConfig,
@@ -55,6 +62,8 @@ pub struct Server {
     pub http_listen_port: u16,
     pub grpc_listen_address: String,
     pub grpc_listen_port: u16,
+    pub http_tls_config: ServerTlsConfig,
+    pub grpc_tls_config: ServerTlsConfig,
     pub http_path_prefix: String,
     pub http_server_read_timeout: Duration,
     pub http_server_write_timeout: Duration,
@@ -65,6 +74,30 @@ pub struct Server {
     pub log_format: String,
 }
 
+/// The certificates of a listener; encrypts when one is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct ServerTlsConfig {
+    pub cert_file: String,
+    pub key_file: String,
+    pub client_ca_file: String,
+    pub client_auth_type: String,
+}
+
+/// The `ingester_client` block: how this process speaks to others.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct IngesterClient {
+    pub remote_timeout: Duration,
+    pub connect_timeout: Duration,
+    pub max_recv_msg_size: u64,
+    pub tls_enabled: bool,
+    pub tls_cert_path: String,
+    pub tls_key_path: String,
+    pub tls_ca_path: String,
+    pub tls_server_name: String,
+}
+
 /// The `common` block.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
@@ -72,7 +105,6 @@ pub struct Common {
     pub path_prefix: String,
     pub replication_factor: usize,
     pub instance_addr: String,
-    pub ring_store: String,
     pub rules_directory: String,
     pub storage: ObjectStorage,
 }
@@ -85,6 +117,51 @@ pub struct ObjectStorage {
     pub s3: S3,
     pub gcs: Gcs,
     pub azure: Azure,
+}
+
+/// How hard object storage is used, whichever it is.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct StorageRequests {
+    pub concurrency: usize,
+    pub hedge_at: Duration,
+    pub hedge_up_to: usize,
+    pub hedge_max_per_second: u32,
+}
+
+impl Default for StorageRequests {
+    fn default() -> Self {
+        Self { concurrency: 64, hedge_at: Duration::ZERO, hedge_up_to: 2, hedge_max_per_second: 5 }
+    }
+}
+
+/// How requests to S3 are sent, and sent again.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct S3Requests {
+    pub timeout: Duration,
+    pub idle_conn_timeout: Duration,
+    pub response_header_timeout: Duration,
+    pub insecure_skip_verify: bool,
+    pub ca_file: String,
+    pub min_backoff: Duration,
+    pub max_backoff: Duration,
+    pub max_retries: usize,
+}
+
+impl Default for S3Requests {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(120),
+            idle_conn_timeout: Duration::from_secs(90),
+            response_header_timeout: Duration::from_secs(10),
+            insecure_skip_verify: false,
+            ca_file: String::new(),
+            min_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(3),
+            max_retries: 5,
+        }
+    }
 }
 
 /// An S3 bucket.
@@ -100,6 +177,10 @@ pub struct S3 {
     pub session_token: String,
     pub insecure: bool,
     pub force_path_style: bool,
+    pub storage_class: String,
+    pub sse_type: String,
+    pub sse_kms_key_id: String,
+    pub requests: S3Requests,
 }
 
 /// Keys stay out of debug output, which may be logged.
@@ -167,6 +248,7 @@ pub struct Ingester {
     pub wal_dir: String,
     pub wal_sync: String,
     pub id: String,
+    pub addresses: Vec<String>,
     pub min_ready_duration: Duration,
 }
 
@@ -257,12 +339,17 @@ impl Default for Config {
             shutdown_delay: Duration::ZERO,
             server: Server::default(),
             common: Common::default(),
+            ring: RingSettings::default(),
+            memberlist: Memberlist::default(),
+            lifecycler: Lifecycler::default(),
             schema_configs: Structured::default(),
             storage: ObjectStorage::default(),
             object_prefix: String::new(),
             footer_cache_size: ByteSize(32 << 20),
+            storage_requests: StorageRequests::default(),
             distributor: Distributor::default(),
             ingester: Ingester::default(),
+            ingester_client: IngesterClient::default(),
             querier: Querier::default(),
             frontend: Frontend::default(),
             runtime_config: RuntimeConfig { file: Vec::new(), period: Duration::from_secs(10) },
@@ -298,7 +385,9 @@ impl Default for Server {
             http_listen_address: String::new(),
             http_listen_port: 3100,
             grpc_listen_address: String::new(),
-            grpc_listen_port: 9095,
+            grpc_listen_port: 0,
+            http_tls_config: ServerTlsConfig::default(),
+            grpc_tls_config: ServerTlsConfig::default(),
             http_path_prefix: String::new(),
             http_server_read_timeout: Duration::from_secs(30),
             http_server_write_timeout: Duration::from_secs(30),
@@ -317,7 +406,6 @@ impl Default for Common {
             path_prefix: String::new(),
             replication_factor: 3,
             instance_addr: String::new(),
-            ring_store: "inmemory".to_owned(),
             rules_directory: String::new(),
             storage: ObjectStorage::default(),
         }
@@ -346,7 +434,23 @@ impl Default for Ingester {
             wal_dir: String::new(),
             wal_sync: "always".to_owned(),
             id: String::new(),
+            addresses: Vec::new(),
             min_ready_duration: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for IngesterClient {
+    fn default() -> Self {
+        Self {
+            remote_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            max_recv_msg_size: 100 << 20,
+            tls_enabled: false,
+            tls_cert_path: String::new(),
+            tls_key_path: String::new(),
+            tls_ca_path: String::new(),
+            tls_server_name: String::new(),
         }
     }
 }
@@ -471,6 +575,15 @@ impl Config {
             .unwrap_or_else(|| self.below_prefix("chunks"))
     }
 
+    /// Where the compactor builds segments for remote storage.
+    #[must_use]
+    pub fn working_directory(&self) -> String {
+        match &*self.compactor.working_directory {
+            "" => self.below_prefix("compactor"),
+            named => named.to_owned(),
+        }
+    }
+
     fn below_prefix(&self, name: &str) -> String {
         let prefix = self.common.path_prefix.trim_end_matches('/');
         if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }
@@ -489,6 +602,7 @@ impl Config {
         one_of("server.log_level", &self.server.log_level, &["debug", "info", "warn", "error"]);
         one_of("server.log_format", &self.server.log_format, &["logfmt", "json"]);
         problems.extend(self.storage_choice().err());
+        problems.extend(self.ring_place().err());
         problems.extend(
             model::TenantId::new(&self.no_auth_tenant)
                 .err()
@@ -503,7 +617,46 @@ impl Config {
         if let Err(fault) = wal_sync(&self.ingester.wal_sync) {
             problems.push(Problem::new("ingester.wal.sync", fault));
         }
+        problems.extend(self.validate_connections());
         problems.extend(self.limits.validate("limits_config"));
+        problems
+    }
+}
+
+impl Config {
+    /// What is wrong with certificates.
+    fn validate_connections(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let blocks = [
+            ("server.http_tls_config", &self.server.http_tls_config),
+            ("server.grpc_tls_config", &self.server.grpc_tls_config),
+        ];
+        for (block, tls) in blocks {
+            let mut wrong = |key: &str, fault: &str| {
+                problems.push(Problem::new(format!("{block}.{key}"), fault));
+            };
+            let auth = crate::tls::ClientAuth::parse(&tls.client_auth_type);
+            if let Err(fault) = &auth {
+                wrong("client_auth_type", fault);
+            }
+            if tls.cert_file.is_empty() != tls.key_file.is_empty() {
+                wrong("key_file", "a certificate and its key go together: name both files");
+            }
+            let asks = auth.is_ok_and(|auth| auth != crate::tls::ClientAuth::None);
+            if asks && (tls.client_ca_file.is_empty() || tls.cert_file.is_empty()) {
+                wrong("client_ca_file", "asking for client certificates needs it and cert_file");
+            }
+        }
+        let client = &self.ingester_client;
+        let block = "ingester_client.grpc_client_config";
+        if client.tls_enabled && client.tls_ca_path.is_empty() {
+            let fault = "encryption needs the certificate of the authority to trust";
+            problems.push(Problem::new(format!("{block}.tls_ca_path"), fault));
+        }
+        if client.tls_cert_path.is_empty() != client.tls_key_path.is_empty() {
+            let fault = "a certificate and its key go together: name both files";
+            problems.push(Problem::new(format!("{block}.tls_key_path"), fault));
+        }
         problems
     }
 }

@@ -93,8 +93,18 @@ fn compresses(app: &App, route: &Route) -> bool {
     app.config.frontend.compress_responses && route.module != "distributor"
 }
 
+/// What is known of a request when it begins.
+pub(crate) struct Counted {
+    /// As metrics show it.
+    pub(crate) method: Arc<str>,
+    /// As metrics show it.
+    pub(crate) route: Arc<str>,
+    /// Body bytes as announced.
+    pub(crate) received_bytes: u64,
+}
+
 /// A request that is counted and logged when it ends, in whatever way.
-struct Exchange {
+pub(crate) struct Exchange {
     app: Arc<App>,
     running: Running,
     began: Duration,
@@ -110,20 +120,28 @@ impl Exchange {
             Found::Route(route, _) | Found::OtherMethod(route) => Arc::clone(&route.name),
             Found::Nothing => app.route_of_nothing(),
         };
-        let running = Running { method: app.method_name(&request.method), route };
-        app.http_metrics.begin(&running);
-        Self {
-            app: Arc::clone(app),
-            running,
-            began: app.clock.monotonic(),
-            received_bytes: call::content_length(request),
-            uri: request.uri.clone(),
-            is_over: false,
-        }
+        let method = app.method_name(&request.method);
+        let received_bytes = call::content_length(request);
+        let counted = Counted { method, route, received_bytes };
+        Self::begin_counted(app, counted, request.uri.clone())
     }
 
-    fn end(mut self, response: &Response) {
-        self.finish(response.status().as_u16(), response.body().len() as u64);
+    /// Begins to count any request.
+    pub(crate) fn begin_counted(app: &Arc<App>, counted: Counted, uri: http::Uri) -> Self {
+        let Counted { method, route, received_bytes } = counted;
+        let running = Running { method, route };
+        app.http_metrics.begin(&running);
+        let (app, began) = (Arc::clone(app), app.clock.monotonic());
+        Self { app, running, began, received_bytes, uri, is_over: false }
+    }
+
+    fn end(self, response: &Response) {
+        self.end_counted(response.status().as_u16(), response.body().len() as u64);
+    }
+
+    /// Counts how a request was answered.
+    pub(crate) fn end_counted(mut self, status: u16, sent_bytes: u64) {
+        self.finish(status, sent_bytes);
     }
 
     fn finish(&mut self, status: u16, sent_bytes: u64) {

@@ -17,9 +17,13 @@ pub mod app;
 
 pub mod limits;
 pub mod local;
+pub mod remote;
 
 // What is spoken.
 pub mod listener;
+
+pub mod grpc;
+pub mod tls;
 
 mod blocking;
 pub mod http;

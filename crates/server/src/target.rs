@@ -6,6 +6,7 @@
 mod compactor;
 mod distributor;
 mod ingester;
+mod ingester_client;
 mod listener;
 mod overrides;
 mod querier;
@@ -25,6 +26,8 @@ struct Row {
     name: &'static str,
     visibility: Visibility,
     needs: &'static [&'static str],
+    /// Started before this one and stopped after it, where they are part of the same process.
+    after: &'static [&'static str],
     /// Makes the module's service; `None` for a module that only stands for what it needs.
     build: Option<Build>,
 }
@@ -34,24 +37,24 @@ type Build = fn(&Arc<App>) -> Result<Service, Failure>;
 /// Every module, each after what it needs.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    Row { name: "server",         visibility: Internal, needs: &[], build: Some(listener::build) },
-    Row { name: "runtime-config", visibility: Internal, needs: &["server"], build: Some(overrides::build) },
-    Row { name: "overrides",      visibility: Internal, needs: &["runtime-config"], build: None },
-    Row { name: "store",          visibility: Internal, needs: &["server", "overrides"], build: Some(store::build) },
-    Row { name: "ingester",       visibility: Target,   needs: &["server", "overrides", "store"], build: Some(ingester::build) },
-    Row { name: "distributor",    visibility: Target,   needs: &["server", "overrides", "ingester"], build: Some(distributor::build) },
-    Row { name: "querier",        visibility: Target,   needs: &["server", "overrides", "store", "ingester"], build: Some(querier::build) },
-    Row { name: "query-frontend", visibility: Target,   needs: &["querier"], build: None },
-    Row { name: "compactor",      visibility: Target,   needs: &["server", "overrides", "store"], build: Some(compactor::build) },
-    Row { name: "all",            visibility: Target,   needs: &["distributor", "ingester", "query-frontend", "compactor"], build: None },
+    Row { name: "server",          visibility: Internal, needs: &[], after: &[], build: Some(listener::build) },
+    Row { name: "runtime-config",  visibility: Internal, needs: &["server"], after: &[], build: Some(overrides::build) },
+    Row { name: "overrides",       visibility: Internal, needs: &["runtime-config"], after: &[], build: None },
+    Row { name: "store",           visibility: Internal, needs: &["server", "overrides"], after: &[], build: Some(store::build) },
+    Row { name: "ingester-client", visibility: Internal, needs: &["server"], after: &[], build: Some(ingester_client::build) },
+    Row { name: "ingester",        visibility: Target,   needs: &["server", "overrides", "store"], after: &[], build: Some(ingester::build) },
+    Row { name: "distributor",     visibility: Target,   needs: &["server", "overrides", "ingester-client"], after: &["ingester"], build: Some(distributor::build) },
+    Row { name: "querier",         visibility: Target,   needs: &["server", "overrides", "store", "ingester-client"], after: &["ingester"], build: Some(querier::build) },
+    Row { name: "query-frontend",  visibility: Target,   needs: &["querier"], after: &[], build: None },
+    Row { name: "compactor",       visibility: Target,   needs: &["server", "overrides", "store", "ingester-client"], after: &[], build: Some(compactor::build) },
+    Row { name: "read",            visibility: Target,   needs: &["query-frontend", "querier"], after: &[], build: None },
+    Row { name: "write",           visibility: Target,   needs: &["distributor", "ingester"], after: &[], build: None },
+    Row { name: "backend",         visibility: Target,   needs: &["compactor"], after: &[], build: None },
+    Row { name: "all",             visibility: Target,   needs: &["distributor", "ingester", "query-frontend", "compactor"], after: &[], build: None },
 ];
 
-/// The table as modules.
-///
-/// # Errors
-///
-/// When the table names a module that does not stand before, or closes a cycle.
-pub fn modules() -> Result<Modules<Arc<App>>, Error> {
+/// The table as modules, of which any can be chosen.
+fn table() -> Result<Modules<Arc<App>>, Error> {
     let mut modules = Modules::new();
     for row in TABLE {
         match row.build {
@@ -65,10 +68,26 @@ pub fn modules() -> Result<Modules<Arc<App>>, Error> {
     Ok(modules)
 }
 
+/// The modules of a process with some targets, in their order of start.
+///
+/// # Errors
+///
+/// When a target does not exist or cannot be chosen, or the table is not in order.
+pub fn modules(targets: &[&str]) -> Result<Modules<Arc<App>>, Error> {
+    let mut modules = table()?;
+    let needed = modules.needed_by(targets)?;
+    for row in TABLE.iter().filter(|row| needed.contains(&row.name)) {
+        for after in row.after.iter().filter(|after| needed.contains(after)) {
+            modules.depend(row.name, &[after])?;
+        }
+    }
+    Ok(modules)
+}
+
 /// The names that `-target` accepts and lists.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    modules().map(|modules| modules.targets().collect()).unwrap_or_default()
+    table().map(|modules| modules.targets().collect()).unwrap_or_default()
 }
 
 /// Every module that some targets bring.
@@ -78,7 +97,7 @@ pub fn names() -> Vec<&'static str> {
 /// When a target does not exist or cannot be chosen.
 pub fn needed_by(targets: &[String]) -> Result<Vec<&'static str>, Error> {
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
-    modules()?.needed_by(&targets)
+    modules(&targets)?.needed_by(&targets)
 }
 
 #[cfg(test)]
@@ -90,7 +109,32 @@ mod tests {
         assert!(names().contains(&"all"));
         let all = needed_by(&["all".to_owned()]).unwrap();
         assert_eq!(all.last(), Some(&"all"));
-        assert!(needed_by(&["read".to_owned()]).is_err());
         assert!(needed_by(&["server".to_owned()]).is_err());
+        assert!(needed_by(&["nothing".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_role_brings_only_what_it_needs() {
+        let check = |target: &str, absent: &[&str]| {
+            let needed = needed_by(&[target.to_owned()]).unwrap();
+            for module in absent {
+                assert!(!needed.contains(module), "{target} brings {module}");
+            }
+        };
+        check("distributor", &["ingester", "store", "querier", "compactor"]);
+        check("ingester", &["distributor", "querier", "compactor", "ingester-client"]);
+        check("querier", &["distributor", "ingester", "compactor"]);
+        check("compactor", &["distributor", "ingester", "querier"]);
+        check("read", &["distributor", "ingester", "compactor"]);
+        check("write", &["querier", "compactor"]);
+        check("backend", &["distributor", "ingester", "querier"]);
+    }
+
+    #[test]
+    fn in_one_process_what_uses_the_ingester_starts_after_it() {
+        let needed = needed_by(&["all".to_owned()]).unwrap();
+        let place = |name| needed.iter().position(|known| *known == name).unwrap();
+        assert!(place("ingester") < place("distributor"));
+        assert!(place("ingester") < place("querier"));
     }
 }

@@ -100,7 +100,7 @@ proptest! {
             .into_iter()
             .collect();
         let tenant = tenant(&groups);
-        let snapshot = HeadSnapshot::new(tenant.show(&matchers, range), Vec::new());
+        let snapshot = HeadSnapshot::new(tenant.show(&matchers, range));
         let is_selected = |entry: &&Entry| {
             range.contains(Timestamp(entry.1)) && all_match(&matchers, &labels(entry.0))
         };
@@ -137,7 +137,7 @@ proptest! {
     fn rows_of_a_stream_ascend_and_equal_times_keep_their_order(groups in groups()) {
         let everything = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
         let tenant = tenant(&groups);
-        let snapshot = HeadSnapshot::new(tenant.show(&[], everything), Vec::new());
+        let snapshot = HeadSnapshot::new(tenant.show(&[], everything));
         let mut seen: BTreeMap<(u8, u64), Vec<(i64, String)>> = BTreeMap::new();
         for (piece, batch) in read(&snapshot, &Selection::all(&[], everything)) {
             for (_, _, entry) in rows(&batch) {
@@ -174,7 +174,7 @@ fn large_heads_are_cut_by_time() {
         entries.chunks(1000).map(|chunk| (chunk.to_vec(), false)).collect();
     let tenant = tenant(&groups);
     let everything = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
-    let snapshot = HeadSnapshot::new(tenant.show(&[], everything), Vec::new());
+    let snapshot = HeadSnapshot::new(tenant.show(&[], everything));
     let mut pieces = snapshot.pieces(&Selection::all(&[], everything)).unwrap();
     pieces.sort_by_key(|piece| piece.rank);
     assert!((8..20).contains(&pieces.len()), "{}", pieces.len());
@@ -193,10 +193,10 @@ fn large_heads_are_cut_by_time() {
 fn a_snapshot_stands_still_while_rows_come() {
     let tenant = tenant(&[(vec![(0, 1, "a".to_owned(), 0, BTreeMap::new())], false)]);
     let everything = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
-    let before = HeadSnapshot::new(tenant.show(&[], everything), Vec::new());
+    let before = HeadSnapshot::new(tenant.show(&[], everything));
     let more = batch(&[(0, 0, "b".to_owned(), 0, BTreeMap::new())]);
     tenant.replay(&more, Position(9), Duration::ZERO, &Metrics::default());
-    let after = HeadSnapshot::new(tenant.show(&[], everything), Vec::new());
+    let after = HeadSnapshot::new(tenant.show(&[], everything));
     let count = |snapshot| read(snapshot, &Selection::all(&[], everything))[0].0.rows;
     assert_eq!((count(&before), count(&after)), (1, 2));
     assert_eq!(before.origins(), after.origins());

@@ -3,12 +3,13 @@
 //! Rows of one origin (a head or a segment) are distinct. Two origins can hold the same row: a
 //! client sent it again, replicas flushed it, a compaction is under way. That is possible only for
 //! a stream that both hold, and only where the stream's times in both overlap; of two segments,
-//! only where [`common_times`](super::common_times) are equal. Copies between two heads are told by
-//! the heads themselves, which know the times of each stream.
+//! only where [`common_times`](super::common_times) are equal. Copies between two heads of one holder
+//! are told by the heads themselves, which know the times of each stream; heads of different holders,
+//! the ingesters of a cluster, may hold copies wherever they overlap.
 
 use std::sync::{Arc, OnceLock};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use model::{Fingerprint, TimeRange, Timestamp};
 use store::Store;
 
@@ -25,6 +26,8 @@ pub(crate) struct Origin {
     pub(crate) last: Timestamp,
     /// The segment, whose streams are known one by one; a head may hold any.
     pub(crate) segment: Option<Member>,
+    /// Who holds it, if it is a head.
+    pub(crate) holder: u64,
 }
 
 /// The origins of a selection.
@@ -34,8 +37,8 @@ pub(crate) struct Origins {
     sorted: Vec<Origin>,
     /// Per origin: the latest time of it and of all before it.
     reach: Vec<Timestamp>,
-    /// Which of them are heads.
-    heads: HashSet<u64>,
+    /// Who holds those of them that are heads.
+    heads: HashMap<u64, u64>,
     /// Those that are segments.
     segments: HashMap<u64, OwnSegment>,
     /// Where to look for common times.
@@ -73,7 +76,7 @@ impl Origins {
             })
             .collect();
         let heads = origins.iter().filter(|origin| origin.segment.is_none());
-        let heads = heads.map(|origin| origin.id).collect();
+        let heads = heads.map(|origin| (origin.id, origin.holder)).collect();
         let segments = origins.iter().filter(|origin| origin.segment.is_some()).map(|origin| {
             (origin.id, OwnSegment { origin: origin.clone(), neighbours: OnceLock::new() })
         });
@@ -123,7 +126,7 @@ impl Origins {
         } else {
             for other in self.overlapping(first, last).filter(|other| other.id != own) {
                 let Some(member) = &other.segment else {
-                    if !self.heads.contains(&own) {
+                    if self.heads.get(&own) != Some(&other.holder) {
                         extend(other.first, other.last);
                     }
                     continue;
@@ -171,7 +174,7 @@ mod tests {
     use super::*;
 
     fn head(id: u64, first: i64, last: i64) -> Origin {
-        Origin { id, first: Timestamp(first), last: Timestamp(last), segment: None }
+        Origin { id, first: Timestamp(first), last: Timestamp(last), segment: None, holder: 0 }
     }
 
     fn span(origins: &Origins, own: u64, first: i64, last: i64) -> Option<(i64, i64)> {
@@ -190,6 +193,16 @@ mod tests {
         assert_eq!(span(&origins, OWN, 15, 40), Some((15, 41)));
         assert_eq!(span(&origins, OWN, 18, 25), Some((18, 21)));
         assert_eq!(span(&origins, 1, 0, 10), None, "heads know their own copies");
+    }
+
+    #[test]
+    fn heads_of_different_holders_may_hold_copies() {
+        let held = |id, first, last, holder| Origin { holder, ..head(id, first, last) };
+        let heads = vec![held(1, 0, 10, 0), held(2, 5, 20, 0), held(3, 8, 30, 1)];
+        let origins = Origins::new(heads);
+        assert_eq!(span(&origins, 1, 0, 10), Some((8, 11)), "not where only its own holder is");
+        assert_eq!(span(&origins, 3, 8, 30), Some((8, 21)));
+        assert_eq!(span(&origins, 2, 5, 7), None);
     }
 
     proptest! {

@@ -182,14 +182,19 @@ impl TenantSource {
         self.plans.read().segments.len()
     }
 
-    /// Loads a piece of a head.
+    /// What must not be seen.
+    pub(crate) fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    /// Loads a piece of a head, as the head knows it, without what must not be seen.
     pub(crate) fn load_head(
         &self,
         view: &View,
         piece: &Piece,
         want: &Want,
     ) -> Result<Batch, SourceError> {
-        view.heads.load(piece, want)
+        self.hidden.load(piece, want, |want| view.heads.load(piece, want))
     }
 
     /// Notes what cannot be read, or fails, as configured. What does not exist any more always
@@ -216,6 +221,9 @@ impl TenantSource {
         let view = self.view(matchers, range);
         let mut seen = HashSet::new();
         for stream in view.heads.streams(matchers, range)? {
+            if self.hidden.hides_range(&stream.labels, range) {
+                continue;
+            }
             if seen.insert(StreamKey::of(stream.labels.iter())) {
                 visit(&mut stream.labels.iter());
             }
@@ -287,13 +295,20 @@ impl Plan {
             let (first, last) = heads.entry(*number).or_insert((piece.first, piece.last));
             (*first, *last) = ((*first).min(piece.first), (*last).max(piece.last));
         }
-        let heads =
-            heads.into_iter().map(|(id, (first, last))| Origin { id, first, last, segment: None });
+        let holders: HashMap<u64, u64> = self
+            .heads
+            .iter()
+            .map(|(piece, number)| (*number, self.view.heads.holder(piece.origin)))
+            .collect();
+        let heads = heads.into_iter().map(|(id, (first, last))| {
+            let holder = holders.get(&id).copied().unwrap_or(0);
+            Origin { id, first, last, segment: None, holder }
+        });
         let segments = self.segments.iter().map(|segment| {
             let (first, last) = segment.span();
             let (stored, footer) = (Arc::clone(&segment.stored), Arc::clone(&segment.footer));
             let segment_of = Some(Member { stored, footer });
-            Origin { id: segment.origin, first, last, segment: segment_of }
+            Origin { id: segment.origin, first, last, segment: segment_of, holder: 0 }
         });
         Origins::new(heads.chain(segments).collect())
     }
@@ -363,12 +378,7 @@ impl Source for TenantSource {
     }
 
     fn load(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
-        let mut batch = self.load_all(piece, want)?;
-        if let Some(more) = self.hidden.wants_more(piece, &batch, want) {
-            batch = self.load_all(piece, &more)?;
-        }
-        self.hidden.hide(piece, &mut batch);
-        Ok(batch)
+        self.hidden.load(piece, want, |want| self.load_all(piece, want))
     }
 
     fn cells(&self, piece: &Piece) -> Result<Option<Cells>, SourceError> {
@@ -385,6 +395,9 @@ impl Source for TenantSource {
         let view = self.view(matchers, range);
         let mut merged = MergedStreams::default();
         for stream in view.heads.streams(matchers, range)? {
+            if self.hidden.hides_range(&stream.labels, range) {
+                continue;
+            }
             let found = merged.find(StreamKey::of(stream.labels.iter()), || stream.labels.clone());
             found.rows += stream.rows;
             found.bytes += stream.bytes;
@@ -406,7 +419,11 @@ impl Source for TenantSource {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().iter().cloned().collect()
+        let mut warnings = self.warnings.lock().clone();
+        for view in &*self.views.lock() {
+            warnings.extend(view.heads.warnings());
+        }
+        warnings.into_iter().collect()
     }
 }
 
@@ -415,7 +432,7 @@ impl TenantSource {
     fn load_all(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
         if piece.id & HEAD != 0 {
             let Some(head) = self.head(piece) else { return Ok(Batch::default()) };
-            let mut batch = self.load_head(&head.view, &head.piece, want)?;
+            let mut batch = head.view.heads.load(&head.piece, want)?;
             let Batch { runs, timestamps, .. } = &mut batch;
             for run in runs {
                 let times = timestamps.get(run.rows.clone()).unwrap_or_default();

@@ -29,8 +29,8 @@ impl App {
     ///
     /// What kept a module from starting or running.
     pub async fn run(self: &Arc<Self>) -> Result<(), Error> {
-        let modules = target::modules()?;
         let targets: Vec<&str> = self.config.target.iter().map(String::as_str).collect();
+        let modules = target::modules(&targets)?;
         let manager = Manager::new(modules.init(&targets, self)?)?;
         // Built once; the process has one life.
         let _ = self.manager.set(manager.clone());
@@ -87,6 +87,13 @@ impl App {
         let patience = self.config.server.graceful_shutdown_timeout;
         self.stop.request();
         self.clock.sleep(self.config.shutdown_delay).await;
+        if !self.routes().serves("distributor")
+            && let Some(ingester) = self.parts.ingester.find()
+        {
+            // Other processes read its rows until they are in object storage, and know from then
+            // on what was stored. Where pushes arrive here, they are answered first.
+            self.within(patience, ingester.stop()).await;
+        }
         self.drain.request();
         if let Some(server) = manager.services().iter().find(|s| &**s.name() == "server") {
             let drained = async { drop(server.await_terminated().await) };

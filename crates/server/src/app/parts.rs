@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::http::error::HttpError;
+use crate::remote::cluster::Cluster;
 
 /// The roles; one whose module is not part of the process, or does not run yet, is absent.
 #[derive(Default)]
@@ -11,6 +12,8 @@ pub struct Parts {
     pub store: Slot<store::Store>,
     /// Recent entries.
     pub ingester: Slot<ingester::Ingester>,
+    /// The ingesters of other processes; absent where this process uses its own.
+    pub cluster: Slot<Cluster>,
     /// Queries.
     pub querier: Slot<querier::Querier>,
     /// Compaction, retention and deletion.

@@ -174,6 +174,8 @@ pub enum Found {
 /// The routes of this process, ready to be looked up.
 pub struct Routes {
     prefix: String,
+    /// The modules of the process.
+    modules: Vec<String>,
     exact: HashMap<&'static str, Arc<Route>>,
     named: Vec<Arc<Route>>,
 }
@@ -184,8 +186,15 @@ impl Routes {
     pub fn new(prefix: &str, table: Vec<Route>, modules: &[&str]) -> Self {
         let trimmed = prefix.trim_matches('/');
         let prefix = if trimmed.is_empty() { String::new() } else { format!("/{trimmed}") };
-        let mut routes = Self { prefix, exact: HashMap::new(), named: Vec::new() };
-        for route in table.into_iter().filter(|route| modules.contains(&route.module)) {
+        let modules: Vec<String> = modules.iter().map(|module| (*module).to_owned()).collect();
+        let mut routes = Self { prefix, modules, exact: HashMap::new(), named: Vec::new() };
+        for route in table {
+            // A querier answers queries itself, whether or not a frontend stands before it.
+            let is_here = routes.serves(route.module)
+                || route.module == "query-frontend" && routes.serves("querier");
+            if !is_here {
+                continue;
+            }
             let route = Arc::new(route);
             if route.path.contains('{') {
                 routes.named.push(route);
@@ -194,6 +203,12 @@ impl Routes {
             }
         }
         routes
+    }
+
+    /// Whether a module is part of the process.
+    #[must_use]
+    pub fn serves(&self, module: &str) -> bool {
+        self.modules.iter().any(|known| known == module)
     }
 
     /// Whether a path exists.

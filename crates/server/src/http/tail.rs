@@ -4,6 +4,7 @@
 //! but for queries that are no log queries and tenants with too many tails: those get a websocket
 //! that closes at once, as clients expect.
 
+mod feed;
 mod live;
 mod session;
 mod slots;
@@ -60,12 +61,14 @@ pub async fn tail_legacy(call: Call) -> Outcome {
 async fn open(mut call: Call, shape: Shape) -> Outcome {
     let form = call.form().await?;
     let request = Request::parse(&call, &form, shape)?;
-    let ingester = call.app.parts.ingester.get()?;
+    if call.app.parts.cluster.find().is_none() {
+        call.app.parts.ingester.get()?;
+    }
     let (response, upgraded) = upgrade::accept(&mut call.request)?;
     let app = Arc::clone(&call.app);
     drop(task::spawn("tail", async move {
         match upgraded.await {
-            Ok(socket) => Session::new(app, ingester, request).run(socket).await,
+            Ok(socket) => Session::new(app, request).run(socket).await,
             Err(error) => tracing::debug!(error = %error, "tail: upgrade the connection"),
         }
     }));

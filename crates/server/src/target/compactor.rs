@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use compactor::{Compactor, Config, Dependencies, Metrics};
+use compactor::{Compactor, Config, Dependencies, Flush, Metrics};
 use runtime::Failure;
 use runtime::random::SystemRandom;
 use runtime::service::Service;
@@ -14,6 +14,7 @@ use super::store::NoStore;
 use crate::app::App;
 use crate::limits::{self, RoleLimits};
 use crate::local::LocalFlush;
+use crate::remote::flush::RemoteFlush;
 
 /// Longest time between two looks at what has piled up.
 const CHECK_INTERVAL_MAX: Duration = Duration::from_secs(15);
@@ -32,7 +33,7 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
                     Arc::clone(&starting.overrides),
                     limits::compactor,
                 )),
-                flush: Arc::new(LocalFlush::new(Arc::clone(&starting))),
+                flush: flush(&starting),
                 clock: Arc::clone(&starting.clock),
                 random: Arc::new(SystemRandom),
                 metrics,
@@ -50,6 +51,17 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
             Ok(())
         });
     Ok(service.build())
+}
+
+/// Flushes the ingesters of other processes, or of this one.
+fn flush(app: &Arc<App>) -> Arc<dyn Flush> {
+    match app.parts.cluster.find() {
+        Some(cluster) => {
+            let (peers, pool) = (Arc::clone(&cluster.peers), Arc::clone(&cluster.pool));
+            Arc::new(RemoteFlush::new(peers, pool))
+        }
+        None => Arc::new(LocalFlush::new(Arc::clone(app))),
+    }
 }
 
 /// Waits until the log of this process is replayed, which looks at segments that may be due to be

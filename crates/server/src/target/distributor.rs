@@ -2,18 +2,26 @@
 
 use std::sync::Arc;
 
-use distributor::{Config, Dependencies, Distributor, OneDistributor};
+use distributor::{Appender, Config, Dependencies, Distributor, OneDistributor};
 use runtime::Failure;
 use runtime::service::Service;
 
 use crate::app::App;
 use crate::limits::{self, RoleLimits};
 use crate::local::LocalAppender;
+use crate::remote::appender::TenantAppender;
 
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
+    let appender: Arc<dyn Appender> = match app.parts.cluster.find() {
+        Some(cluster) => {
+            let (peers, pool) = (Arc::clone(&cluster.peers), Arc::clone(&cluster.pool));
+            Arc::new(TenantAppender::new(peers, pool))
+        }
+        None => Arc::new(LocalAppender::new(Arc::clone(app))),
+    };
     let dependencies = Dependencies {
         limits: Arc::new(RoleLimits::new(Arc::clone(&app.overrides), limits::distributor)),
-        appender: Arc::new(LocalAppender::new(Arc::clone(app))),
+        appender,
         distributors: Arc::new(OneDistributor),
         clock: Arc::clone(&app.clock),
         registry: &mut app.registry.lock(),

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use ingester::{Ingester, TailEntries, TailReceiver};
 use model::Direction;
 use model::answer::{ResultStream, Value};
 use model::time::SECOND_NS;
@@ -16,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::Request;
+use super::feed::{Feed, News};
 use super::live::Live;
 use super::upgrade::Socket;
 use crate::app::App;
@@ -50,13 +50,12 @@ struct Gone;
 /// One tail.
 pub(super) struct Session {
     app: Arc<App>,
-    ingester: Arc<Ingester>,
     request: Request,
 }
 
 impl Session {
-    pub(super) fn new(app: Arc<App>, ingester: Arc<Ingester>, request: Request) -> Self {
-        Self { app, ingester, request }
+    pub(super) fn new(app: Arc<App>, request: Request) -> Self {
+        Self { app, request }
     }
 
     pub(super) async fn run(self, socket: Socket) {
@@ -86,20 +85,23 @@ impl Session {
             Err(text) => return Ok(Farewell::error(text)),
         };
         // Before the history, so that no entry falls between the two.
-        let receiver = self.ingester.subscribe(tenant, matchers);
+        let feed = match Feed::open(&self.app, tenant, matchers).await {
+            Ok(feed) => feed,
+            Err(text) => return Ok(Farewell::error(text)),
+        };
         let mut live = Live::new(pipeline, self.request.shape.clone());
         let history = match self.history(live.categorizes()).await {
             Ok(streams) => streams,
             Err(text) => return Ok(Farewell::error(text)),
         };
         send(sink, live.history(history)).await?;
-        self.follow(sink, receiver, live).await
+        self.follow(sink, feed, live).await
     }
 
     async fn follow(
         &self,
         sink: &mut Sink,
-        mut receiver: TailReceiver,
+        mut feed: Feed,
         mut live: Live,
     ) -> Result<Farewell, Gone> {
         let clock = &self.app.clock;
@@ -107,7 +109,7 @@ impl Session {
         let end = clock.sleep(self.app.tail_max());
         tokio::pin!(end);
         let mut next_ping = clock.monotonic() + PING_INTERVAL;
-        let mut waiting: VecDeque<(Duration, TailEntries)> = VecDeque::new();
+        let mut waiting: VecDeque<(Duration, News)> = VecDeque::new();
         loop {
             let now = clock.monotonic();
             let until = |at: Duration| clock.sleep(at.saturating_sub(now));
@@ -125,15 +127,17 @@ impl Session {
                 }
                 () = until(first_due.unwrap_or_default()), if first_due.is_some() => {
                     let due = take_due(&mut waiting, clock.monotonic());
-                    send(sink, live.news(&due, &receiver.take_dropped())).await?;
+                    let hidden = self.app.parts.querier.find();
+                    let hidden = hidden.map(|q| q.hidden_entries(&self.request.tenant));
+                    send(sink, live.news(&due, &feed.take_dropped(), hidden)).await?;
                 }
-                entries = receiver.next(), if waiting.len() < DELAYED_MESSAGES_MAX => {
+                entries = feed.next(), if waiting.len() < DELAYED_MESSAGES_MAX => {
                     let Some(entries) = entries else {
                         return Ok(Farewell::error("the ingester is gone"));
                     };
                     let due = clock.monotonic() + delay;
                     waiting.push_back((due, entries));
-                    take_ready(&mut receiver, &mut waiting, due);
+                    take_ready(&mut feed, &mut waiting, due);
                 }
             }
         }
@@ -163,20 +167,16 @@ impl Session {
 }
 
 /// Takes what has arrived meanwhile, so that a busy tail gets full frames.
-fn take_ready(
-    receiver: &mut TailReceiver,
-    waiting: &mut VecDeque<(Duration, TailEntries)>,
-    due: Duration,
-) {
+fn take_ready(feed: &mut Feed, waiting: &mut VecDeque<(Duration, News)>, due: Duration) {
     for _ in 1..ROUND_MESSAGES_MAX {
-        match receiver.next().now_or_never() {
+        match feed.next().now_or_never() {
             Some(Some(entries)) => waiting.push_back((due, entries)),
             _ => return,
         }
     }
 }
 
-fn take_due(waiting: &mut VecDeque<(Duration, TailEntries)>, now: Duration) -> Vec<TailEntries> {
+fn take_due(waiting: &mut VecDeque<(Duration, News)>, now: Duration) -> Vec<News> {
     let count = waiting.iter().take_while(|(due, _)| *due <= now).count();
     waiting.drain(..count).map(|(_, entries)| entries).collect()
 }

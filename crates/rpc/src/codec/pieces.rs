@@ -1,0 +1,168 @@
+//! Lists: pieces, streams, and names of segments.
+
+use ::bytes::Bytes;
+use logql::source::{Piece, StreamSummary};
+
+use super::bytes::{Reader, Writer};
+use super::{Decoded, PART_BYTES};
+
+/// A piece takes at least so many bytes.
+const PIECE_BYTES_MIN: usize = 8;
+
+/// For each origin that is being flushed: the names of its segments.
+pub type FlushedAs = Vec<(u64, Vec<String>)>;
+
+/// Encodes one piece.
+#[must_use]
+pub fn encode_piece(piece: &Piece) -> Bytes {
+    let mut out = Writer::new(48);
+    put_piece(&mut out, piece);
+    out.finish()
+}
+
+/// Decodes one piece.
+///
+/// # Errors
+///
+/// When the bytes are none.
+pub fn decode_piece(bytes: &[u8]) -> Decoded<Piece> {
+    let mut reader = Reader::new(bytes)?;
+    let piece = read_piece(&mut reader)?;
+    reader.finish()?;
+    Ok(piece)
+}
+
+/// Encodes pieces; at least one part.
+#[must_use]
+pub fn encode_pieces(pieces: &[Piece]) -> Vec<Bytes> {
+    in_parts(pieces, put_piece)
+}
+
+/// Decodes one part of some pieces.
+///
+/// # Errors
+///
+/// When the bytes are none.
+pub fn decode_pieces(bytes: &[u8]) -> Decoded<Vec<Piece>> {
+    part(bytes, PIECE_BYTES_MIN, read_piece)
+}
+
+/// Encodes streams; at least one part.
+#[must_use]
+pub fn encode_streams(streams: &[StreamSummary]) -> Vec<Bytes> {
+    in_parts(streams, |out, stream: &StreamSummary| {
+        out.labels(&stream.labels);
+        out.number(stream.rows);
+        out.number(stream.bytes);
+    })
+}
+
+/// Decodes one part of some streams.
+///
+/// # Errors
+///
+/// When the bytes are none.
+pub fn decode_streams(bytes: &[u8]) -> Decoded<Vec<StreamSummary>> {
+    part(bytes, 3, |reader| {
+        let labels = reader.labels()?;
+        Ok(StreamSummary { labels, rows: reader.number()?, bytes: reader.number()? })
+    })
+}
+
+/// Encodes a list of names.
+#[must_use]
+pub fn encode_names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Bytes {
+    let mut out = Writer::new(names.len() * 96);
+    out.number(names.len() as u64);
+    names.for_each(|name| out.text(name));
+    out.finish()
+}
+
+/// Decodes a list of names.
+///
+/// # Errors
+///
+/// When the bytes are none.
+pub fn decode_names(bytes: &[u8]) -> Decoded<Vec<String>> {
+    part(bytes, 1, |reader| reader.text().map(str::to_owned))
+}
+
+/// Encodes which origins are being flushed as what.
+#[must_use]
+pub fn encode_flushed_as(flushed: &FlushedAs) -> Bytes {
+    let mut out = Writer::new(flushed.len() * 128);
+    out.number(flushed.len() as u64);
+    for (origin, names) in flushed {
+        out.number(*origin);
+        out.number(names.len() as u64);
+        names.iter().for_each(|name| out.text(name));
+    }
+    out.finish()
+}
+
+/// Decodes which origins are being flushed as what.
+///
+/// # Errors
+///
+/// When the bytes are none.
+pub fn decode_flushed_as(bytes: &[u8]) -> Decoded<FlushedAs> {
+    part(bytes, 2, |reader| {
+        let origin = reader.number()?;
+        Ok((origin, reader.list(1, |reader| reader.text().map(str::to_owned))?))
+    })
+}
+
+fn put_piece(out: &mut Writer, piece: &Piece) {
+    let Piece { id, origin, rank, first, last, rows, bytes, is_head } = piece;
+    out.number(*id);
+    out.number(*origin);
+    out.number(*rank);
+    out.signed(first.0);
+    out.signed(last.0.wrapping_sub(first.0));
+    out.number(*rows);
+    out.number(*bytes);
+    out.flag(*is_head);
+}
+
+fn read_piece(reader: &mut Reader<'_>) -> Decoded<Piece> {
+    let (id, origin, rank) = (reader.number()?, reader.number()?, reader.number()?);
+    let first = reader.time()?;
+    let last = model::Timestamp(first.0.wrapping_add(reader.signed()?));
+    let (rows, bytes) = (reader.number()?, reader.number()?);
+    Ok(Piece { id, origin, rank, first, last, rows, bytes, is_head: reader.flag()? })
+}
+
+/// Encodes a list, cut where a part is large enough.
+fn in_parts<T>(items: &[T], put: impl Fn(&mut Writer, &T)) -> Vec<Bytes> {
+    let mut parts = Vec::new();
+    let mut rest = items;
+    loop {
+        // The length comes first, so what follows is written beside it.
+        let mut body = Writer::new(0);
+        let mut count = 0;
+        while count < rest.len() && body.len() < PART_BYTES {
+            put(&mut body, &rest[count]);
+            count += 1;
+        }
+        let body = body.finish();
+        let mut out = Writer::new(body.len() + 8);
+        out.number(count as u64);
+        out.raw(&body[1..]);
+        parts.push(out.finish());
+        rest = &rest[count..];
+        if rest.is_empty() {
+            return parts;
+        }
+    }
+}
+
+fn part<T>(
+    bytes: &[u8],
+    least: usize,
+    element: impl FnMut(&mut Reader<'_>) -> Decoded<T>,
+) -> Decoded<Vec<T>> {
+    let mut reader = Reader::new(bytes)?;
+    let list = reader.list(least, element)?;
+    reader.finish()?;
+    Ok(list)
+}

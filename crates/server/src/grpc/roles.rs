@@ -1,0 +1,158 @@
+//! The roles of this process, as other processes use them.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use api::append::{AppendBatch, AppendOutcome, BatchBuilder};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
+use ingester::{HeadSnapshot, Ingester, TailEntries, TailReceiver};
+use logql::source::{Batch, Cells, Piece, Selection, Source, SourceError, StreamSummary, Want};
+use model::{ErrorKind, Matcher, TenantId, TimeRange};
+use rpc::Error;
+use rpc::health::HealthRole;
+use rpc::ingester::{Heads, HeadsView, IngesterRole, TailNews};
+
+use crate::app::{App, Readiness};
+
+/// How long a caller waits for an ingester that starts or stops.
+const ABSENT_WAIT: Duration = Duration::from_secs(1);
+
+/// The ingester of this process.
+pub struct IngesterOf(pub Arc<App>);
+
+impl IngesterOf {
+    fn find(&self) -> Result<Arc<Ingester>, Error> {
+        let absent = || {
+            Error::new(ErrorKind::Unavailable, "the ingester is not running")
+                .retry_after(Some(ABSENT_WAIT))
+        };
+        self.0.parts.ingester.find().ok_or_else(absent)
+    }
+}
+
+fn told(error: &ingester::Error) -> Error {
+    Error::new(error.kind(), error.to_string()).retry_after(error.retry_after())
+}
+
+/// Differs between two runs of the program.
+fn incarnation() -> u64 {
+    static OWN: OnceLock<u64> = OnceLock::new();
+    *OWN.get_or_init(|| RandomState::new().hash_one(std::process::id()))
+}
+
+impl IngesterRole for IngesterOf {
+    fn append(&self, batch: AppendBatch) -> BoxFuture<'_, Result<AppendOutcome, Error>> {
+        async move { self.find()?.append(batch).await.map_err(|error| told(&error)) }.boxed()
+    }
+
+    fn heads(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Heads, Error> {
+        let ingester = self.find()?;
+        // The order matters: rows that leave memory between the two are in both.
+        let view = Arc::new(View(ingester.snapshot(tenant, matchers, range)));
+        let stored = ingester.stored_lately(tenant);
+        let stored = stored.iter().map(ToString::to_string).collect();
+        Ok(Heads { view, incarnation: incarnation(), stored })
+    }
+
+    fn tail(
+        &self,
+        tenant: &TenantId,
+        matchers: Vec<Matcher>,
+    ) -> Result<BoxStream<'static, TailNews>, Error> {
+        let receiver = self.find()?.subscribe(tenant, matchers);
+        let tenant = tenant.clone();
+        let news = stream::unfold(receiver, move |mut receiver| {
+            let tenant = tenant.clone();
+            async move {
+                let entries = receiver.next().await?;
+                Some((news(&tenant, &entries, &receiver), receiver))
+            }
+        });
+        // Otherwise the listener would wait for it when the process stops.
+        let stop = self.0.stop.clone();
+        Ok(news.take_until(async move { stop.requested().await }).boxed())
+    }
+
+    fn flush(&self, tenant: Option<TenantId>) -> BoxFuture<'_, Result<(), Error>> {
+        async move {
+            let flushed = self.find()?.flush(tenant.as_ref()).await;
+            flushed.map_err(|error| told(&error))
+        }
+        .boxed()
+    }
+
+    fn take_over(&self, _batch: AppendBatch) -> BoxFuture<'_, Result<(), Error>> {
+        // Whoever leaves flushes, which needs no successor.
+        let refused = Error::new(ErrorKind::Unavailable, "this ingester takes over no heads");
+        async move { Err(refused) }.boxed()
+    }
+}
+
+/// Entries as they travel.
+fn news(tenant: &TenantId, entries: &TailEntries, receiver: &TailReceiver) -> TailNews {
+    let mut builder = BatchBuilder::new(tenant);
+    builder.begin_stream(&entries.labels, &entries.labels.canonical());
+    let mut dropped = receiver.take_dropped();
+    for entry in entries.iter() {
+        if builder.push_row(entry.timestamp, entry.line, entry.level, &entry.metadata).is_err() {
+            dropped.entries += 1;
+            dropped.named.push((entry.timestamp, entries.labels.clone()));
+        }
+    }
+    let batch = (builder.rows() > 0).then(|| builder.finish());
+    TailNews { batch, dropped: dropped.entries, named: dropped.named }
+}
+
+/// A snapshot, as other processes use it.
+struct View(HeadSnapshot);
+
+impl HeadsView for View {
+    fn flushed_as(&self, origin: u64) -> Vec<String> {
+        self.0.flushed_as(origin).iter().map(ToString::to_string).collect()
+    }
+}
+
+impl Source for View {
+    fn pieces(&self, selection: &Selection) -> Result<Vec<Piece>, SourceError> {
+        self.0.pieces(selection)
+    }
+
+    fn load(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
+        self.0.load(piece, want)
+    }
+
+    fn cells(&self, piece: &Piece) -> Result<Option<Cells>, SourceError> {
+        self.0.cells(piece)
+    }
+
+    fn streams(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<StreamSummary>, SourceError> {
+        self.0.streams(matchers, range)
+    }
+}
+
+/// Whether this process wants requests.
+pub struct ProcessHealth(pub Arc<App>);
+
+impl HealthRole for ProcessHealth {
+    fn is_ready(&self, service: &str) -> Option<bool> {
+        let is_ready = self.0.readiness() == Readiness::Ready;
+        match service {
+            "" => Some(is_ready),
+            "sigyn.ingester.v1.Ingester" if self.0.routes().serves("ingester") => Some(is_ready),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Roles of other processes, plugged in where those of this process would be.
+
+pub mod appender;
+pub mod cluster;
+pub mod flush;
+pub mod peers;
+pub mod recent;
+mod source;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! The other processes of the cluster, as this one reaches them.
+
+use std::fs;
+use std::sync::Arc;
+
+use rpc::{Error, Pool, PoolConfig, Tls};
+use runtime::random::SystemRandom;
+
+use super::peers::{FixedPeers, Peers};
+use crate::app::App;
+use crate::config::{IngesterClient, Problem};
+
+/// Who the other processes are, and the connections to them.
+pub struct Cluster {
+    /// The ingesters.
+    pub peers: Arc<dyn Peers>,
+    /// Connections.
+    pub pool: Arc<Pool>,
+}
+
+impl Cluster {
+    /// The processes that the configuration names. Connects when they are first needed.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] when an address is none or a file of certificates cannot be used.
+    pub fn open(app: &App) -> Result<Self, Problem> {
+        let addresses = &app.config.ingester.addresses;
+        let config = pool_config(&app.config.ingester_client)?;
+        let problem = |error: Error| Problem {
+            key: "ingester.addresses".to_owned(),
+            fault: error.to_string(),
+        };
+        let pool = Pool::new(config, Arc::clone(&app.clock), Arc::new(SystemRandom));
+        let pool = pool.map_err(problem)?;
+        let peers = Arc::new(FixedPeers::new(addresses));
+        // Connecting happens later; what can be wrong with the text and the files shows now.
+        for address in peers.everyone() {
+            pool.peer(&address).map_err(problem)?;
+        }
+        Ok(Self { peers, pool })
+    }
+}
+
+fn pool_config(settings: &IngesterClient) -> Result<PoolConfig, Problem> {
+    let read = |key: &str, file: &str| {
+        fs::read(file).map_err(|error| Problem {
+            key: format!("ingester_client.grpc_client_config.{key}"),
+            fault: format!("read {file}: {error}"),
+        })
+    };
+    let tls = if settings.tls_enabled {
+        let identity = if settings.tls_cert_path.is_empty() {
+            None
+        } else {
+            let certificate = read("tls_cert_path", &settings.tls_cert_path)?;
+            Some((certificate, read("tls_key_path", &settings.tls_key_path)?))
+        };
+        let server_name = &settings.tls_server_name;
+        Some(Tls {
+            authorities: read("tls_ca_path", &settings.tls_ca_path)?,
+            identity,
+            server_name: (!server_name.is_empty()).then(|| server_name.clone()),
+        })
+    } else {
+        None
+    };
+    Ok(PoolConfig {
+        connect_timeout: settings.connect_timeout,
+        call_timeout: settings.remote_timeout,
+        message_bytes_max: usize::try_from(settings.max_recv_msg_size).unwrap_or(usize::MAX),
+        tls,
+        ..PoolConfig::default()
+    })
+}

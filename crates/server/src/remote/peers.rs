@@ -1,0 +1,85 @@
+//! Which ingesters there are.
+//!
+//! Everything that asks several ingesters goes through [`Peers`], so that a list that never changes
+//! and a ring look the same to it.
+
+use std::sync::Arc;
+
+use model::TenantId;
+
+/// Ingesters of which some may fail without rows being missed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replicas {
+    /// Whom to ask; in an order that does not change from query to query.
+    pub members: Vec<Member>,
+    /// How many of them may fail.
+    pub errors_max: usize,
+    /// With zones: in how many zones members may fail, whatever their number.
+    pub zones_max: Option<usize>,
+}
+
+/// One ingester.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// `host:port` of its gRPC.
+    pub address: Arc<str>,
+    /// Where it stands; empty without zones.
+    pub zone: Arc<str>,
+}
+
+/// Knows the ingesters of the cluster.
+pub trait Peers: Send + Sync {
+    /// Whom to ask for the recent rows of a tenant.
+    ///
+    /// # Errors
+    ///
+    /// What keeps a complete answer from being possible now.
+    fn readable(&self, tenant: &TenantId) -> Result<Replicas, rpc::Error>;
+
+    /// Every ingester, for operations on all of them.
+    fn everyone(&self) -> Vec<Arc<str>>;
+}
+
+/// Ingesters that the configuration names. Each stream is kept by one of them, so none may fail.
+#[derive(Debug, Clone)]
+pub struct FixedPeers(Vec<Arc<str>>);
+
+impl FixedPeers {
+    /// The ingesters at some addresses.
+    #[must_use]
+    pub fn new(addresses: &[String]) -> Self {
+        let mut addresses: Vec<Arc<str>> =
+            addresses.iter().map(|address| address.as_str().into()).collect();
+        addresses.sort();
+        addresses.dedup();
+        Self(addresses)
+    }
+}
+
+impl Peers for FixedPeers {
+    fn readable(&self, _tenant: &TenantId) -> Result<Replicas, rpc::Error> {
+        let member = |address: &Arc<str>| Member { address: Arc::clone(address), zone: "".into() };
+        Ok(Replicas { members: self.0.iter().map(member).collect(), ..Replicas::default() })
+    }
+
+    fn everyone(&self) -> Vec<Arc<str>> {
+        self.0.clone()
+    }
+}
+
+impl Replicas {
+    /// Whether no row is missed when some members fail.
+    #[must_use]
+    pub fn tolerates(&self, failed: &[usize]) -> bool {
+        match self.zones_max {
+            None => failed.len() <= self.errors_max,
+            Some(zones_max) => {
+                let mut zones: Vec<&str> =
+                    failed.iter().filter_map(|at| Some(&*self.members.get(*at)?.zone)).collect();
+                zones.sort_unstable();
+                zones.dedup();
+                zones.len() <= zones_max
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Many processes on one bucket: what they acknowledged is found whatever happens to one of them,
+//! and nothing is found twice.
+
+use std::path::Path;
+use std::time::Duration;
+
+use system::client::Client;
+use system::cluster::{Cluster, Member};
+use system::ledger::Difference;
+use system::load::{Expect, Load};
+use system::proxy::{Fault, Proxy};
+use system::servers::S3;
+use system::wait;
+
+/// Lines that are acknowledged between two disturbances.
+const PROGRESS: usize = 1000;
+/// How long a disturbance lasts.
+const DISTURBANCE: Duration = Duration::from_secs(5);
+
+/// What every member's configuration holds.
+fn base(folder: &Path, endpoint: &str) -> String {
+    let common = S3::common_block(endpoint, folder);
+    format!(
+        "{common}ingester: {{flush_size: 1MB, flush_check_period: 100ms}}\n\
+         compactor: {{compaction_interval: 5s, superseded_delete_delay: 2m}}\n\
+         limits_config: {{ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, \
+         per_stream_rate_limit: 1GB, per_stream_rate_limit_burst: 1GB, \
+         reject_old_samples: false, max_global_streams_per_user: 0, query_timeout: 10s}}\n"
+    )
+}
+
+#[allow(clippy::disallowed_methods, reason = "a disturbance lasts some real time")]
+async fn disturbance() {
+    tokio::time::sleep(DISTURBANCE).await;
+}
+
+/// Waits until a client finds all of a ledger; other processes' segments are learned of now and
+/// then.
+async fn await_everything(ledger: &system::ledger::Ledger, client: &Client, logs: &str) {
+    let difference = wait::until("everything is found", || async {
+        let difference = ledger.compare(client).await;
+        let is_final = difference.missing.is_empty() || !difference.doubled.is_empty();
+        is_final.then_some(difference)
+    })
+    .await;
+    assert_eq!(difference, Difference::default(), "{logs}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_share_a_bucket_lose_and_double_nothing() {
+    let s3 = S3::start().await;
+    let proxy = Proxy::start(&s3.address()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let members = (1..=3).map(|number| Member::new("all", number, "")).collect();
+    let endpoint = proxy.address().to_owned();
+    let mut cluster = Cluster::start(
+        folder.path(),
+        members,
+        Box::new(move |member, folder, _| {
+            format!("{}target: {}\n", base(folder, &endpoint), member.target)
+        }),
+    )
+    .await;
+    let clients = cluster.clients(&["all"]);
+    // Each asks its own heads and the bucket; it does not know the others' heads.
+    let load = Load::begin(&clients, &clients, Expect::AnAnswer);
+    load.await_progress("by all", PROGRESS).await;
+
+    cluster.kill("all-1");
+    load.await_progress("while one is dead", PROGRESS).await;
+    cluster.start_again("all-1").await;
+
+    cluster.pause("all-2");
+    load.await_progress("while one hangs", PROGRESS / 4).await;
+    cluster.resume("all-2");
+
+    for fault in [Fault::Answer(500), Fault::Stall] {
+        proxy.set(fault);
+        load.await_progress("while the storage is gone", PROGRESS).await;
+        disturbance().await;
+        proxy.set(Fault::None);
+        load.await_progress("after the storage was gone", PROGRESS).await;
+    }
+
+    cluster.add(Member::new("all", 4, "")).await;
+    cluster.rolling_restart().await;
+    // It takes no pushes from the load; what it leaves behind is in the bucket.
+    cluster.remove("all-4").await;
+    load.await_progress("after a rolling restart", PROGRESS).await;
+
+    let (ledger, written, read) = load.end().await;
+    assert_eq!((&written.broken, &read.broken), (&Default::default(), &Default::default()));
+    assert!(written.done > 100 && read.done > 20, "{written:?} {read:?}");
+    for client in &clients {
+        assert!(client.post("/flush", &[], "").await.unwrap().status().is_success());
+    }
+    // One that has just started knows the whole bucket.
+    cluster.stop("all-1").await;
+    cluster.start_again("all-1").await;
+    await_everything(&ledger, &cluster.client("all-1"), &cluster.logs()).await;
+}
