@@ -149,12 +149,10 @@ impl TenantSource {
     /// Decides what a selection reads.
     pub(crate) fn plan(&self, selection: &Selection) -> Result<Plan, SourceError> {
         let view = self.view(&selection.matchers, selection.range);
-        let (heads, replaced) = view.heads_left(selection)?;
+        let heads = view.heads_left(selection)?;
         let mut stored = view.catalog.select(&self.tenant, selection.range);
         let hidden_before = self.hidden.before();
-        stored.retain(|segment| {
-            !replaced.contains(&segment.name) && segment.name.last() >= hidden_before
-        });
+        stored.retain(|segment| segment.name.last() >= hidden_before);
         let footers = self.shared.store.footers_blocking(&stored);
         let mut readable = Vec::with_capacity(stored.len());
         for (segment, footer) in stored.drain(..).zip(footers) {
@@ -263,18 +261,14 @@ impl TenantSource {
 
 impl View {
     /// The pieces of heads that are not in segments of this view yet, with the number of their
-    /// origin among all origins of the selection; and the segments that hold parts of those heads,
-    /// to be left out in their place.
-    fn heads_left(
-        &self,
-        selection: &Selection,
-    ) -> Result<(Vec<NumberedPiece>, HashSet<SegmentName>), SourceError> {
+    /// origin among all origins of the selection. Segments that hold a part of such a head are read
+    /// beside it, and what is in both is counted once: they may hold other rows, too.
+    fn heads_left(&self, selection: &Selection) -> Result<Vec<NumberedPiece>, SourceError> {
         let pieces = self.heads.pieces(selection)?;
         // Per origin: its number, or `None` when it is left out.
         let mut origins: HashMap<u64, Option<u64>> = HashMap::new();
         let mut next = 0;
         let mut left = Vec::with_capacity(pieces.len());
-        let mut replaced = HashSet::new();
         for piece in pieces {
             let number = *origins.entry(piece.origin).or_insert_with(|| {
                 let segments = self.heads.flushed_as(piece.origin);
@@ -282,7 +276,6 @@ impl View {
                 if !segments.is_empty() && stored {
                     return None;
                 }
-                replaced.extend(segments);
                 next += 1;
                 Some(next - 1)
             });
@@ -290,7 +283,7 @@ impl View {
                 left.push((piece, number));
             }
         }
-        Ok((left, replaced))
+        Ok(left)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use distributor::{Appender, Config, Dependencies, Distributor};
+use distributor::{Appender, Config, Dependencies, Distributor, OneDistributor};
 use runtime::Failure;
 use runtime::service::Service;
 
@@ -22,6 +22,7 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let dependencies = Dependencies {
         limits: Arc::new(RoleLimits::new(Arc::clone(&app.overrides), limits::distributor)),
         appender,
+        distributors: Arc::new(OneDistributor),
         clock: Arc::clone(&app.clock),
         registry: &mut app.registry.lock(),
     };

@@ -11,6 +11,7 @@ use runtime::service::Service;
 use super::store::NoStore;
 use crate::app::App;
 use crate::config;
+use crate::http::admin::shutdown_marker;
 use crate::limits::{self, RoleLimits};
 
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
@@ -28,6 +29,7 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
                     limits::ingester,
                 )),
                 store: starting.parts.store.find().ok_or(NoStore)?,
+                replicas: None,
                 metrics,
             };
             let ingester = Ingester::open(config, dependencies).await?;
@@ -37,12 +39,18 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
                 recent_bytes,
                 "entries are logged before they are acknowledged"
             );
+            let marker = shutdown_marker(&starting.config);
+            ingester.prepare_shutdown(tokio::fs::try_exists(&marker).await.unwrap_or(false));
             starting.parts.ingester.fill(ingester);
             Ok(())
         })
         .stopping(move |_| async move {
             if let Some(ingester) = stopping.parts.ingester.find() {
                 ingester.stop().await;
+                if ingester.is_prepared() {
+                    // The stop it speaks of has come.
+                    let _ = tokio::fs::remove_file(shutdown_marker(&stopping.config)).await;
+                }
             }
             Ok(())
         });
