@@ -16,6 +16,8 @@ pub struct Parts {
     pub cluster: Slot<Cluster>,
     /// Queries.
     pub querier: Slot<querier::Querier>,
+    /// Queries on their way to queriers.
+    pub frontend: Slot<frontend::Frontend>,
     /// Compaction, retention and deletion.
     pub compactor: Slot<compactor::Compactor>,
     /// Pushes.
