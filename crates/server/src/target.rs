@@ -5,6 +5,7 @@
 
 mod compactor;
 mod distributor;
+mod frontend;
 mod ingester;
 mod ingester_client;
 mod listener;
@@ -47,7 +48,7 @@ const TABLE: &[Row] = &[
     Row { name: "ingester",        visibility: Target,   needs: &["server", "overrides", "store", "ring"], after: &[], build: Some(ingester::build) },
     Row { name: "distributor",     visibility: Target,   needs: &["server", "overrides", "ingester-client"], after: &["ingester"], build: Some(distributor::build) },
     Row { name: "querier",         visibility: Target,   needs: &["server", "overrides", "store", "ingester-client"], after: &["ingester"], build: Some(querier::build) },
-    Row { name: "query-frontend",  visibility: Target,   needs: &["querier"], after: &[], build: None },
+    Row { name: "query-frontend",  visibility: Target,   needs: &["server", "overrides", "querier"], after: &[], build: Some(frontend::build) },
     Row { name: "compactor",       visibility: Target,   needs: &["server", "overrides", "store", "ingester-client"], after: &[], build: Some(compactor::build) },
     Row { name: "read",            visibility: Target,   needs: &["query-frontend", "querier"], after: &[], build: None },
     Row { name: "write",           visibility: Target,   needs: &["distributor", "ingester"], after: &[], build: None },

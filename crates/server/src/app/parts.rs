@@ -19,6 +19,8 @@ pub struct Parts {
     pub rings: Slot<Rings>,
     /// Queries.
     pub querier: Slot<querier::Querier>,
+    /// Queries on their way to queriers.
+    pub frontend: Slot<frontend::Frontend>,
     /// Compaction, retention and deletion.
     pub compactor: Slot<compactor::Compactor>,
     /// Pushes.
