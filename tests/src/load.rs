@@ -198,7 +198,7 @@ async fn read(
     let mut seen = Seen::default();
     // All lines of the ledger lie within an hour of its beginning.
     let end = (EPOCH + 3_600_000_000_000).to_string();
-    let params = [("query", "sum(count_over_time({ledger=\"yes\"}[1h]))"), ("time", end.as_str())];
+    let params = [("query", "sum(count_over_time({ledger=\"yes\"}[2h]))"), ("time", end.as_str())];
     while !stop.load(Ordering::Relaxed) {
         let before = ledger.lock().await.acknowledged() as u64;
         let answer = match turns.next().get("/loki/api/v1/query", &params).await {
