@@ -131,6 +131,7 @@ impl Removal {
             let view = RowView {
                 timestamp: Timestamp(batch.timestamps[at]),
                 line: batch.lines.row(at),
+                columns: None,
                 metadata: Metadata::Columns(&batch.metadata, at),
             };
             if pipeline.process(labels, view, own).is_some() {

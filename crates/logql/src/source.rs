@@ -5,7 +5,9 @@
 //! a megabyte of lines, so a batch is cheap to hold and large enough to search in one sweep.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use model::column_lines::ColumnLines;
 use model::columns::{Lines, TextColumn};
 use model::{Direction, Fingerprint, Labels, Matcher, TimeRange, Timestamp};
 
@@ -169,6 +171,8 @@ pub enum WantLines {
     None,
     /// [`Batch::lengths`].
     Lengths,
+    /// [`Batch::lines`], or [`Batch::columns`] where lines are kept that way.
+    Columns,
     /// [`Batch::lines`].
     #[default]
     Text,
@@ -198,10 +202,25 @@ pub struct Batch {
     pub lengths: Vec<u32>,
     /// The lines; filled for [`WantLines::Text`], at least up to the last row of the last run.
     pub lines: Lines,
+    /// The lines taken apart, in their stead; only for [`WantLines::Columns`].
+    pub columns: Option<Arc<dyn ColumnLines>>,
     /// Structured metadata by name; names are distinct.
     pub metadata: Vec<TextColumn>,
     /// Compressed bytes that had to be read; for statistics.
     pub compressed_bytes: u64,
+}
+
+impl Batch {
+    /// Whether this is all that could be wanted of these rows, given what was.
+    #[must_use]
+    pub fn is_full(&self, want: &Want) -> bool {
+        let has_text = match want.lines {
+            WantLines::Text => true,
+            WantLines::Columns => self.columns.is_none(),
+            WantLines::None | WantLines::Lengths => false,
+        };
+        has_text && want.metadata == WantMetadata::All
+    }
 }
 
 /// Consecutive rows of one stream.

@@ -267,6 +267,7 @@ impl Reader {
         let row = RowView {
             timestamp: entry.timestamp,
             line: &entry.line,
+            columns: None,
             metadata: Metadata::Pairs(&[]),
         };
         let mut labels: ResultLabels =

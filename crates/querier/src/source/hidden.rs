@@ -156,7 +156,7 @@ impl Hidden {
     /// `None` when a batch says it already.
     fn wants_more(&self, piece: &Piece, batch: &Batch, want: &Want) -> Option<Want> {
         let full = Want { lines: WantLines::Text, metadata: WantMetadata::All };
-        if *want == full || !self.touches(piece.first, piece.last) {
+        if batch.is_full(want) || !self.touches(piece.first, piece.last) {
             return None;
         }
         let needs_text = |run: &StreamRun| {

@@ -140,7 +140,7 @@ fn metadata_of<'a>(entry: &TailEntry<'a>) -> Vec<(&'a str, &'a str)> {
 
 fn row_of<'a>(entry: &TailEntry<'a>, metadata: &'a [(&'a str, &'a str)]) -> RowView<'a> {
     let metadata = Metadata::Pairs(metadata);
-    RowView { timestamp: entry.timestamp, line: entry.line, metadata }
+    RowView { timestamp: entry.timestamp, line: entry.line, columns: None, metadata }
 }
 
 /// Neighbours with equal labels become one stream.
