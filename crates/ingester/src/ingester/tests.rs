@@ -320,7 +320,7 @@ fn a_store_that_is_down_delays_and_loses_nothing() {
     let objects = folder.path().join("objects");
     let mut world = World::with_store(store::Config::filesystem(&objects));
     world.config.memory_bytes_max = 3000;
-    world.config.outage_bytes_max = 6000;
+    world.config.outage_bytes_max = 7000;
     world.config.flush_bytes = 2000;
     let ingester = world.open();
     let aside = folder.path().join("aside");
