@@ -236,6 +236,8 @@ static INGESTER: &[Key<Config>] = keys! { Config;
         "How often ages are looked at.";
     "ingester.flush_size", "ingester.flush-size", ingester.flush_size,
         "Sigyn's own: line bytes of a tenant in memory that start a flush. More makes fewer, larger segments and costs twice as much memory.";
+    "ingester.outage_memory", "ingester.outage-memory", ingester.outage_memory,
+        "Sigyn's own: memory for recent entries while object storage does not answer; beyond it pushes are answered 503. Otherwise they wait at twice flush_size.";
     "ingester.wal.enabled", "ingester.wal-enabled", ingester.wal_enabled,
         "Whether entries are written to the write-ahead log before they are acknowledged. Turning it off loses them in a crash.";
     "ingester.wal.dir", "ingester.wal-dir", ingester.wal_dir,

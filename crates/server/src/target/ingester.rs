@@ -84,6 +84,7 @@ fn translate(app: &App) -> Config {
         flush_bytes,
         // One set of heads fills while the other is flushed.
         memory_bytes_max: 2 * flush_bytes,
+        outage_bytes_max: settings.outage_memory.0,
         max_chunk_age: settings.max_chunk_age,
         chunk_idle_period: settings.chunk_idle_period,
         flush_check_period: settings.flush_check_period,
