@@ -344,7 +344,7 @@ static OTHERS: &[Key<Config>] = keys! { Config;
     "runtime_config.period", "runtime-config.reload-period", runtime_config.period,
         "How often the overrides file is read.";
     "compactor.working_directory", "compactor.working-directory", compactor.working_directory,
-        "Folder for work in progress.";
+        "Folder in which segments for remote storage are built; default: compactor below common.path_prefix.";
     "compactor.compaction_interval", "compactor.compaction-interval", compactor.compaction_interval,
         "Time between rounds of compaction, retention and deletion.";
     "compactor.target_size", "compactor.target-size", compactor.target_size,
@@ -362,7 +362,7 @@ static OTHERS: &[Key<Config>] = keys! { Config;
     "compactor.delete_request_cancel_period", "compactor.delete-request-cancel-period", compactor.delete_request_cancel_period,
         "How long a delete request can be cancelled; then it is carried out. What it names is hidden at once.";
     "compactor.delete_max_interval", "compactor.delete-max-interval", compactor.delete_max_interval,
-        "Longest max_interval that a delete request may ask for.";
+        "Longest max_interval that a delete request may ask for, 0 for any. Requests are not cut into such spans.";
     "pattern_ingester.enabled", "pattern-ingester.enabled", pattern_ingester_enabled,
         "Whether /loki/api/v1/patterns answers.";
     "tenant_limits_allow_publish", "limits.tenant-limits-allow-publish", tenant_limits_allow_publish,
