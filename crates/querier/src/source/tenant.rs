@@ -235,7 +235,7 @@ impl TenantSource {
         }
         for matchers in selectors {
             let view = self.view(matchers, total);
-            let (heads, _) = view.heads_left(&Selection::all(matchers, total))?;
+            let heads = view.heads_left(&Selection::all(matchers, total))?;
             for (at, (range, version)) in ranges.iter().zip(&mut *versions).enumerate() {
                 let overlaps = |(piece, _): &NumberedPiece| range.overlaps(piece.first, piece.last);
                 version.is_whole &= !heads.iter().any(overlaps);
