@@ -5,6 +5,7 @@
 
 mod brute_force;
 mod cli;
+mod cluster;
 mod compaction;
 mod durability;
 mod grammar;

@@ -14,7 +14,7 @@ use runtime::random::Random;
 use runtime::shutdown::Stop;
 use runtime::task;
 use segment::EncodedSegment;
-use store::Store;
+use store::{Store, StoredSegment};
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
@@ -187,12 +187,18 @@ impl Flusher {
         // catalog leaves the head out.
         head.id.set_flushed_as(segments.iter().map(|segment| segment.name.clone()).collect());
         let count = segments.len();
+        let stored: Vec<StoredSegment> = segments
+            .iter()
+            .map(|segment| StoredSegment {
+                name: segment.name.clone(),
+                bytes: segment.bytes.len() as u64,
+            })
+            .collect();
         for segment in segments {
             self.store.upload(segment).await.map_err(|error| failed(error.chain()))?;
         }
         // Before the rows leave memory: whoever looks at both misses neither.
-        let names = head.id.flushed_as().into_iter();
-        self.heads.lately.stored(names, self.heads.clock.monotonic());
+        self.heads.lately.stored(stored, self.heads.clock.monotonic());
         self.heads.forget(tenant, head);
         self.retire(FlushedMark {
             tenant: tenant.id.clone(),

@@ -22,6 +22,7 @@ use runtime::telemetry::{LogHandle, Registry};
 
 use crate::config::Config;
 use crate::config::overrides::Overrides;
+use crate::credentials::Credentials;
 use crate::http::metrics::HttpMetrics;
 use crate::http::push::PushBudget;
 use crate::http::routes::{self, Routes};
@@ -47,6 +48,8 @@ pub struct App {
     pub http_metrics: HttpMetrics,
     /// How tenants are recognised.
     pub authentication: Authentication,
+    /// Who may speak for which tenants; set before the first request where that is configured.
+    pub credentials: OnceLock<Credentials>,
     /// The limits of tenants.
     pub overrides: Arc<Overrides>,
     /// What becomes of OTLP attributes, by tenant.
@@ -115,6 +118,7 @@ impl App {
             otlp_config: RoleLimits::new(Arc::clone(&overrides), otlp),
             overrides,
             authentication: Authentication { everybody, allows_several },
+            credentials: OnceLock::new(),
             push_budget: PushBudget::new(inflight, http_metrics.push_bytes.clone()),
             tails: Tails::register(&mut registry),
             parts: Parts::default(),

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::credentials::Credential;
 use limits::TenantLimits;
 use setting::{ByteSize, Structured};
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub target: Vec<String>,
     pub auth_enabled: bool,
     pub no_auth_tenant: String,
+    pub credentials: Structured<Vec<Credential>>,
+    pub process_token_file: String,
     pub shutdown_delay: Duration,
     pub server: Server,
     pub common: Common,
@@ -282,6 +285,8 @@ impl Default for Config {
             target: vec!["all".to_owned()],
             auth_enabled: true,
             no_auth_tenant: "fake".to_owned(),
+            credentials: Structured::default(),
+            process_token_file: String::new(),
             shutdown_delay: Duration::ZERO,
             server: Server::default(),
             common: Common::default(),

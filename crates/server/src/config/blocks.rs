@@ -24,6 +24,10 @@ static TOP: &[Key<Config>] = keys! { Config;
         "Whether requests must carry X-Scope-OrgID. When off, everything belongs to no_auth_tenant.";
     "no_auth_tenant", "auth.no-auth-tenant", no_auth_tenant,
         "The tenant of all requests when auth_enabled is off.";
+    "authentication.credentials", "", credentials,
+        "Sigyn's own: who may speak for which tenants; see docs/authentication.md. Empty lets everybody in.";
+    "authentication.process_token_file", "authentication.process-token-file", process_token_file,
+        "Sigyn's own: file whose first line the processes of a cluster show each other; needed with credentials where they are apart.";
     "shutdown_delay", "shutdown-delay", shutdown_delay,
         "How long to keep serving, as not ready, between a stop signal and the actual stop.";
 };

@@ -59,7 +59,8 @@ impl IngesterRole for IngesterOf {
         // The order matters: rows that leave memory between the two are in both.
         let view = Arc::new(View(ingester.snapshot(tenant, matchers, range)));
         let stored = ingester.stored_lately(tenant);
-        let stored = stored.iter().map(ToString::to_string).collect();
+        let stored = stored.iter().map(|segment| (segment.name.to_string(), segment.bytes));
+        let stored = stored.collect();
         Ok(Heads { view, incarnation: incarnation(), stored })
     }
 

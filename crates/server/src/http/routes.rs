@@ -145,6 +145,13 @@ impl Route {
         (self.handler)(call).await
     }
 
+    /// Whether anybody may ask, even where requests need credentials: what balancers, monitors and
+    /// data sources look at.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        matches!(self.path, "/ready" | "/metrics" | "/loki/api/v1/status/buildinfo")
+    }
+
     /// What stands in the `{name}` places if the path parts fit.
     fn fits(&self, parts: &[&str]) -> Option<Vec<String>> {
         let mut names = Vec::new();

@@ -9,6 +9,7 @@ use runtime::random::SystemRandom;
 use super::peers::{FixedPeers, Peers};
 use crate::app::App;
 use crate::config::{IngesterClient, Problem};
+use crate::credentials::secret;
 
 /// Who the other processes are, and the connections to them.
 pub struct Cluster {
@@ -26,7 +27,15 @@ impl Cluster {
     /// A [`Problem`] when an address is none or a file of certificates cannot be used.
     pub fn open(app: &App) -> Result<Self, Problem> {
         let addresses = &app.config.ingester.addresses;
-        let config = pool_config(&app.config.ingester_client)?;
+        let mut config = pool_config(&app.config.ingester_client)?;
+        let token_file = &app.config.process_token_file;
+        if !token_file.is_empty() {
+            let token = secret(token_file).map_err(|fault| Problem {
+                key: "authentication.process_token_file".to_owned(),
+                fault,
+            })?;
+            config.authorization = Some(format!("Bearer {token}"));
+        }
         let problem = |error: Error| Problem {
             key: "ingester.addresses".to_owned(),
             fault: error.to_string(),
