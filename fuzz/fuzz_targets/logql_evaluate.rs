@@ -50,6 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
         limit: 100,
         categorize: false,
         threads: 1,
+        shard: None,
     };
     let limits = Limits { max_memory_bytes: 64 << 20, approx_topk: true, ..Limits::default() };
     let ask = |layout: Layout| {

@@ -15,7 +15,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let lines = varied(text, usize::from(copies % 32) + 1);
     let start = i64::from(at) << 55;
     let facts = SegmentFacts { tenant: TenantId::anonymous(), day: 1, level: 0, coverage: None };
-    let settings = EncodeSettings { index: IndexPolicy::Nothing, ..EncodeSettings::default() };
+    let settings = EncodeSettings { index: IndexPolicy::Nothing, ..EncodeSettings::to_stay() };
     let mut writer = SegmentWriter::new(facts, settings);
     writer.add_stream(&Labels::new([("app", "fuzz")]));
     for (at, line) in (start..).zip(&lines) {

@@ -25,6 +25,19 @@ pub struct Line {
     pub text: String,
 }
 
+/// What all requests of the tests go through.
+///
+/// # Panics
+///
+/// When the TLS library cannot be set up.
+#[must_use]
+pub fn http() -> reqwest::Client {
+    // Another test may have installed it before; either way one is there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(120));
+    client.build().expect("a client can be built")
+}
+
 impl Client {
     /// A client without a tenant header.
     ///
@@ -33,13 +46,18 @@ impl Client {
     /// When the TLS library cannot be set up.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        // Another test may have installed it before; either way one is there.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(120))
-            .build()
-            .expect("a client can be built");
-        Self { http, base: base.to_owned(), tenant: None, headers: Vec::new() }
+        Self { http: http(), base: base.to_owned(), tenant: None, headers: Vec::new() }
+    }
+
+    /// The same client, giving a request up after `limit`.
+    ///
+    /// # Panics
+    ///
+    /// When the TLS library cannot be set up.
+    #[must_use]
+    pub fn with_timeout(&self, limit: Duration) -> Self {
+        let http = reqwest::Client::builder().timeout(limit).build();
+        Self { http: http.expect("a client can be built"), ..self.clone() }
     }
 
     /// The same client speaking for a tenant.

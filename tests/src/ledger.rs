@@ -78,6 +78,12 @@ impl Ledger {
         self.sent.values().filter(|is_acknowledged| **is_acknowledged).count()
     }
 
+    /// How many lines were sent.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.next
+    }
+
     /// Reads everything back and compares.
     pub async fn compare(&self, client: &Client) -> Difference {
         let end = self.epoch + i64::try_from(self.next).unwrap_or(i64::MAX) * STEP + 1;

@@ -68,7 +68,16 @@ impl Sigyn {
     /// When it cannot be started at all.
     #[must_use]
     pub fn spawn(folder: &Path, start: &Start) -> Self {
-        let port = free_port();
+        Self::spawn_on(free_port(), folder, start)
+    }
+
+    /// As [`Sigyn::spawn`], listening on a port of the caller's choice.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started at all.
+    #[must_use]
+    pub fn spawn_on(port: u16, folder: &Path, start: &Start) -> Self {
         let config = folder.join("sigyn.yaml");
         fs::create_dir_all(folder).expect("the folder can be made");
         fs::write(&config, configuration(folder, &start.config)).expect("a file can be written");
@@ -125,15 +134,29 @@ impl Sigyn {
         self.child.wait().expect("a child can be waited for");
     }
 
+    /// Stops the process's threads where they are, as a machine that hangs does.
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets the threads of a paused process go on.
+    pub fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process number fits");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a process number is not zero");
+        rustix::process::kill_process(pid, signal).expect("it is there");
+    }
+
     /// Asks the process to stop (SIGTERM) and waits for it.
     ///
     /// # Panics
     ///
     /// When it does not stop in time, or stops with another code than 0.
     pub async fn stop(mut self) {
-        let pid = i32::try_from(self.child.id()).expect("a process number fits");
-        let pid = rustix::process::Pid::from_raw(pid).expect("a process number is not zero");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
+        self.signal(rustix::process::Signal::TERM);
         let mut child = std::mem::replace(&mut self.child, placeholder());
         let waited = tokio::time::timeout(
             Duration::from_secs(60),

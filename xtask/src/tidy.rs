@@ -39,7 +39,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
             "bench",
         ],
     ),
-    ("system", &["model", "api", "logql"]),
+    ("system", &["model", "api", "runtime", "store", "logql"]),
     ("xtask", &[]),
 ];
 

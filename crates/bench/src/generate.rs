@@ -47,6 +47,10 @@ pub struct Dataset {
 
 /// The word that stands in one line only.
 const NEEDLE: &str = "needle-3f9a1c77e2b84d60";
+/// An identifier that stands in one line of an app that writes such identifiers.
+const BLOCK: &str = "blk_7128370237687728475";
+/// What such apps are called.
+const BLOCK_APPS: [&str; 2] = ["storage-node", "hdfs"];
 
 /// Writes lines and push bodies below `folder`.
 ///
@@ -91,6 +95,7 @@ fn fill(shape: Shape, apps: &mut [App], writer: &mut Writer) -> std::io::Result<
     let step = shape.span_seconds * 1_000_000_000 / expected.max(1);
     let mut at = shape.start;
     let (mut lines, mut bytes, mut line) = (0, 0, String::new());
+    let mut has_block = false;
     while bytes < shape.bytes {
         let app = dice.below(apps.len() as u64);
         let stream = app * shape.pods + dice.skewed(shape.pods);
@@ -102,6 +107,14 @@ fn fill(shape: Shape, apps: &mut [App], writer: &mut Writer) -> std::io::Result<
             if lines == expected / 2 {
                 line.push(' ');
                 line.push_str(NEEDLE);
+            }
+            if !has_block
+                && lines >= expected / 3
+                && BLOCK_APPS.contains(&apps[index(app)].name.as_str())
+            {
+                has_block = true;
+                line.push(' ');
+                line.push_str(BLOCK);
             }
             let trace =
                 (dice.below(10) == 0).then(|| format!("{:016x}{:016x}", dice.next(), dice.next()));

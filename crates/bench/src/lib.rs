@@ -9,13 +9,18 @@
 
 #![deny(missing_docs)]
 
+mod client;
+mod compacted;
 mod error;
 mod generate;
+mod growth;
 mod http;
 mod lines;
 mod measure;
+mod picture;
 mod protobuf;
 mod queries;
+mod read;
 mod report;
 mod run;
 mod server;

@@ -1,20 +1,20 @@
 //! The run: make data, measure yardsticks, write, read, crash, report.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::Timestamp;
 use runtime::clock::{Clock, SystemClock};
 
+use crate::client::{ask, count_lines, push};
 use crate::error::Error;
 use crate::generate::{self, Dataset, Shape};
-use crate::http::Connection;
-use crate::queries::{QUERIES, Query, REFERENCE_BYTES, REFERENCE_ZSTD_3};
+use crate::queries::{REFERENCE_BYTES, REFERENCE_ZSTD_3};
+use crate::read::Reading;
 use crate::report::{Report, Row, goal, short};
-use crate::server::Server;
-use crate::{lines, measure, yardstick};
+use crate::server::{Server, Settings};
+use crate::{compacted, growth, lines, measure, yardstick};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -35,11 +35,18 @@ pub struct Plan {
     pub connections: usize,
     /// How often each query is asked; the median counts.
     pub repetitions: usize,
+    /// Days of such data to which the store is grown; 0 to leave that out.
+    pub growth: u64,
+    /// Where to draw cost against data size.
+    pub svg: Option<PathBuf>,
 }
 
 /// First time of the data: 2026-11-19T00:00:00Z.
-const START: Timestamp = Timestamp(1_795_046_400_000_000_000);
-const DAY_SECONDS: u64 = 86_400;
+pub const START: Timestamp = Timestamp(1_795_046_400_000_000_000);
+pub const DAY_SECONDS: u64 = 86_400;
+/// Streams of the set that has many of them, and the part of the lines that it has.
+const MANY_STREAMS: u64 = 40_500;
+const MANY_STREAMS_PART: u64 = 5;
 /// Pushes left in the heads when the process is killed.
 const CRASH_PUSHES: usize = 100;
 
@@ -61,55 +68,74 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<String, Error> {
     let bench = Bench { plan, dataset: &dataset, clock: &clock };
     let home = folder.join("server");
     say("writing");
-    let (server, _) = Server::start(&plan.program, &home, &clock)?;
+    let (server, _) = Server::start(&plan.program, &home, Settings::Default, &clock)?;
     bench.write(&server, unit, &mut report)?;
     say("reading");
-    read(plan, &server, unit, &clock, &mut report)?;
+    let end = START.plus(Duration::from_secs(DAY_SECONDS));
+    let reading = Reading { plan, unit, clock: &clock, start: START, end };
+    reading.all(&server, "as flushed", &mut report)?;
+    drop(server);
+    say("compacting");
+    let server = compacted::compact(bench, &home, unit, &mut report)?;
+    say("reading what was compacted");
+    reading.all(&server, "compacted", &mut report)?;
+    drop(server);
     say("crashing");
-    bench.crash(server, &home, &mut report)?;
+    bench.crash(&home, &mut report)?;
+    say("writing many streams");
+    bench.many_streams(folder, unit, &mut report)?;
+    if plan.growth > 0 {
+        growth::run(bench, folder, unit, &mut report, say)?;
+    }
     Ok(report.print())
 }
 
 fn make(plan: &Plan, folder: &Path) -> Result<Dataset, Error> {
-    let mut apps = match &plan.lines {
-        Some(folder) => lines::from_folder(folder)?,
-        None => lines::built_in(),
-    };
+    make_day(plan, folder, START, plan.seed)
+}
+
+/// The lines of a day.
+pub fn make_day(plan: &Plan, folder: &Path, start: Timestamp, seed: u64) -> Result<Dataset, Error> {
+    let mut apps = apps(plan)?;
     let shape = Shape {
         bytes: plan.megabytes * 1_000_000,
         pods: plan.pods,
-        start: START,
+        start,
         span_seconds: DAY_SECONDS,
-        seed: plan.seed,
+        seed,
     };
     generate::generate(shape, &mut apps, folder, "mix")
 }
 
+fn apps(plan: &Plan) -> Result<Vec<lines::App>, Error> {
+    plan.lines.as_deref().map_or_else(|| Ok(lines::built_in()), lines::from_folder)
+}
+
 /// What every part of a run needs.
 #[derive(Clone, Copy)]
-struct Bench<'a> {
-    plan: &'a Plan,
-    dataset: &'a Dataset,
-    clock: &'a dyn Clock,
+pub struct Bench<'a> {
+    pub plan: &'a Plan,
+    pub dataset: &'a Dataset,
+    pub clock: &'a dyn Clock,
 }
 
 /// The yardsticks of this machine and data: what others' figures are scaled by.
 #[derive(Debug, Clone, Copy)]
-struct Unit {
+pub struct Unit {
     /// CPU seconds of `zstd -3`.
-    zstd_3: f64,
+    pub zstd_3: f64,
     /// Line bytes.
-    bytes: f64,
+    pub bytes: f64,
 }
 
 impl Unit {
     /// How much slower this run is than the reference, data size included.
-    fn scale(&self) -> f64 {
+    pub fn scale(&self) -> f64 {
         self.zstd_3 / REFERENCE_ZSTD_3
     }
 
     /// How much more data there is than in the reference.
-    fn size(&self) -> f64 {
+    pub fn size(&self) -> f64 {
         self.bytes / REFERENCE_BYTES
     }
 }
@@ -180,19 +206,69 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Leaves acknowledged lines in the heads, kills the process, and counts what comes back.
-    fn crash(self, server: Server, home: &Path, report: &mut Report) -> Result<(), Error> {
-        let Self { plan, dataset, clock } = self;
+    /// Writes a set with many streams, each of which has few lines.
+    fn many_streams(self, folder: &Path, unit: Unit, report: &mut Report) -> Result<(), Error> {
+        let Self { plan, clock, .. } = self;
+        let mut apps = apps(plan)?;
+        let shape = Shape {
+            bytes: plan.megabytes * 1_000_000 / MANY_STREAMS_PART,
+            pods: MANY_STREAMS.div_ceil(apps.len() as u64),
+            start: START,
+            span_seconds: DAY_SECONDS,
+            seed: plan.seed,
+        };
+        let dataset = generate::generate(shape, &mut apps, folder, "streams")?;
+        let home = folder.join("streams");
+        let (server, _) = Server::start(&plan.program, &home, Settings::Default, clock)?;
+        let before = measure::cpu_seconds(server.pid());
+        push(&server, &generate::bodies(&dataset)?, plan.connections)?;
+        ask(&server, "POST", "/flush")?;
+        let cpu = measure::cpu_seconds(server.pid()) - before;
+        let peak = measure::peak_megabytes(server.pid());
+        let (stored, objects) = measure::disk_usage(&server.segments());
+        let megabytes = short(dataset.bytes as f64 / 1e6);
+        report.group(format!("Many streams: {MANY_STREAMS} of them in {megabytes} MB"));
+        report.row(Row {
+            name: "CPU".to_owned(),
+            figure: format!("{} s", short(cpu)),
+            ratio: format!("{}× zstd -3 of the mix", short(cpu / unit.zstd_3)),
+            goal: goal(cpu, 2.5 * unit.scale(), "s"),
+            others: format!("{} / {} s", short(13.7 * unit.scale()), short(8.4 * unit.scale())),
+        });
+        report.row(Row {
+            name: "peak memory".to_owned(),
+            figure: format!("{} MB", short(peak)),
+            goal: goal(peak, 250.0, "MB"),
+            others: "1233 / 258 MB".to_owned(),
+            ..Row::default()
+        });
+        report.row(Row {
+            name: "stored".to_owned(),
+            figure: format!("{} MB in {objects} objects", short(stored as f64 / 1e6)),
+            ratio: format!("{} of the lines", short(stored as f64 / dataset.bytes as f64)),
+            ..Row::default()
+        });
         drop(server);
+        for path in [&dataset.lines_path, &dataset.pushes_path] {
+            fs::remove_file(path).map_err(Error::file("remove", path))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves acknowledged lines in the heads, kills the process, and counts what comes back.
+    fn crash(self, home: &Path, report: &mut Report) -> Result<(), Error> {
+        let Self { plan, dataset, clock } = self;
+        let end = START.plus(Duration::from_secs(DAY_SECONDS));
         let folder = home.with_extension("crash");
-        let (server, _) = Server::start(&plan.program, &folder, clock)?;
+        let start = || Server::start(&plan.program, &folder, Settings::Default, clock);
+        let (server, _) = start()?;
         let mut bodies = generate::bodies(dataset)?;
         bodies.truncate(CRASH_PUSHES);
         push(&server, &bodies, plan.connections)?;
-        let acknowledged = count_lines(&server)?;
+        let acknowledged = count_lines(&server, end)?;
         server.kill()?;
-        let (server, took) = Server::start(&plan.program, &folder, clock)?;
-        let found = count_lines(&server)?;
+        let (server, took) = start()?;
+        let found = count_lines(&server, end)?;
         let lost = acknowledged.saturating_sub(found);
         report.group("SIGKILL with unflushed lines");
         report.row(Row {
@@ -204,130 +280,4 @@ impl Bench<'_> {
         });
         Ok(())
     }
-}
-
-/// Pushes all bodies over several connections, trying again when told to wait.
-fn push(server: &Server, bodies: &[Vec<u8>], connections: usize) -> Result<(), Error> {
-    let next = AtomicUsize::new(0);
-    let failure = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..connections {
-            scope.spawn(|| {
-                if let Err(error) = push_some(server, bodies, &next)
-                    && let Ok(mut failure) = failure.lock()
-                {
-                    *failure = Some(error);
-                }
-            });
-        }
-    });
-    failure.into_inner().ok().flatten().map_or(Ok(()), Err)
-}
-
-fn push_some(server: &Server, bodies: &[Vec<u8>], next: &AtomicUsize) -> Result<(), Error> {
-    let path = "/loki/api/v1/push";
-    let fault = |answer: String| Error::Answer { request: path.to_owned(), answer };
-    let mut connection = Connection::open(server.port).map_err(|e| fault(e.to_string()))?;
-    while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let mut tries = 0;
-        loop {
-            let answer = connection.post(path, "application/x-protobuf", body);
-            match answer.map_err(|e| fault(e.to_string()))? {
-                (204, _) => break,
-                (429 | 503, _) if tries < 600 => {
-                    tries += 1;
-                    std::thread::park_timeout(Duration::from_millis(20));
-                }
-                (status, text) => {
-                    return Err(fault(format!("{status} {}", String::from_utf8_lossy(&text))));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Sends a request that must succeed.
-fn ask(server: &Server, method: &str, path: &str) -> Result<Vec<u8>, Error> {
-    let answer = Connection::open(server.port).and_then(|mut connection| match method {
-        "POST" => connection.post(path, "text/plain", b""),
-        _ => connection.get(path),
-    });
-    match answer {
-        Ok((200 | 204, body)) => Ok(body),
-        Ok((status, body)) => Err(Error::Answer {
-            request: path.to_owned(),
-            answer: format!("{status} {}", String::from_utf8_lossy(&body)),
-        }),
-        Err(error) => Err(Error::Answer { request: path.to_owned(), answer: error.to_string() }),
-    }
-}
-
-fn read(
-    plan: &Plan,
-    server: &Server,
-    unit: Unit,
-    clock: &dyn Clock,
-    report: &mut Report,
-) -> Result<(), Error> {
-    report.group("Reading: median wall time over the whole day, nothing cached");
-    measure::reset_peak(server.pid());
-    for query in QUERIES {
-        let row = time_query(plan, server, query, unit, clock)?;
-        report.row(row);
-    }
-    let peak = measure::peak_megabytes(server.pid());
-    report.row(Row {
-        name: "peak memory".to_owned(),
-        figure: format!("{} MB", short(peak)),
-        goal: goal(peak, 400.0, "MB"),
-        others: "1392 / 727 MB".to_owned(),
-        ..Row::default()
-    });
-    Ok(())
-}
-
-fn time_query(
-    plan: &Plan,
-    server: &Server,
-    query: &Query,
-    unit: Unit,
-    clock: &dyn Clock,
-) -> Result<Row, Error> {
-    let end = START.plus(Duration::from_secs(DAY_SECONDS));
-    let path = query.path.replace("START", &START.0.to_string()).replace("END", &end.0.to_string());
-    let mut walls = Vec::new();
-    let before = measure::cpu_seconds(server.pid());
-    // The first answer warms caches and does not count.
-    for _ in 0..=plan.repetitions {
-        let started = clock.monotonic();
-        ask(server, "GET", &path)?;
-        walls.push(1e3 * clock.monotonic().saturating_sub(started).as_secs_f64());
-    }
-    let cpu = 1e3 * (measure::cpu_seconds(server.pid()) - before) / walls.len() as f64;
-    walls.remove(0);
-    walls.sort_by(f64::total_cmp);
-    let median = walls.get(walls.len() / 2).copied().unwrap_or(0.0);
-    let scaled = |figure: f64| figure * unit.scale();
-    Ok(Row {
-        name: format!("{}: {}", query.name, query.what),
-        figure: format!("{} ms", short(median)),
-        ratio: format!("{} CPU ms", short(cpu)),
-        goal: goal(median, scaled(query.goal), "ms"),
-        others: format!("{} / {} ms", short(scaled(query.loki)), short(scaled(query.victorialogs))),
-    })
-}
-
-/// How many lines the store holds, by its own count.
-fn count_lines(server: &Server) -> Result<u64, Error> {
-    let end = START.plus(Duration::from_secs(DAY_SECONDS)).0 / 1_000_000_000;
-    let path = format!(
-        "/loki/api/v1/query?query=sum%28count_over_time%28%7Bapp%3D~%22.%2B%22%7D%5B25h%5D%29%29&time={end}"
-    );
-    let body = ask(server, "GET", &path)?;
-    let text = String::from_utf8_lossy(&body).into_owned();
-    let value = text.split("\"value\":[").nth(1).and_then(|rest| rest.split('"').nth(1));
-    value
-        .and_then(|digits| digits.parse().ok())
-        .ok_or(Error::Answer { request: path, answer: text })
 }

@@ -15,6 +15,15 @@ use crate::http::Connection;
 /// Longest wait until a started server is ready.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
+/// How the program is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settings {
+    /// Default settings, but for the limits that a load test must exceed.
+    Default,
+    /// The same, with rounds of compaction one after the other.
+    Compacting,
+}
+
 /// A running server. Dropping it kills the process.
 pub struct Server {
     child: Child,
@@ -33,13 +42,15 @@ impl Server {
     pub fn start(
         program: &Path,
         folder: &Path,
+        settings: Settings,
         clock: &dyn Clock,
     ) -> Result<(Self, Duration), Error> {
         let in_folder = |doing| Error::file(doing, folder);
         fs::create_dir_all(folder).map_err(in_folder("create"))?;
         let port = free_port().map_err(in_folder("find a port for"))?;
         let config = folder.join("bench.yaml");
-        fs::write(&config, configuration(folder)).map_err(Error::file("write", &config))?;
+        fs::write(&config, configuration(folder, settings))
+            .map_err(Error::file("write", &config))?;
         let log = folder.join("log");
         let log_file = File::options()
             .create(true)
@@ -113,9 +124,14 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Default settings, but for the limits that a load test must exceed.
-fn configuration(folder: &Path) -> String {
+fn configuration(folder: &Path, settings: Settings) -> String {
     let folder = folder.display();
+    let compactor = match settings {
+        Settings::Default => "",
+        Settings::Compacting => {
+            "compactor: {compaction_interval: 1s, superseded_delete_delay: 1s}\n"
+        }
+    };
     format!(
         "auth_enabled: false\n\
          server: {{http_listen_address: 127.0.0.1, log_level: warn}}\n\
@@ -123,6 +139,7 @@ fn configuration(folder: &Path) -> String {
          limits_config: {{ingestion_rate_mb: 10000, ingestion_burst_size_mb: 10000, \
          per_stream_rate_limit: 10GB, per_stream_rate_limit_burst: 10GB, \
          reject_old_samples: false, max_global_streams_per_user: 0, max_query_series: 100000, \
-         max_entries_limit_per_query: 0}}\n"
+         max_entries_limit_per_query: 0}}\n\
+         {compactor}"
     )
 }

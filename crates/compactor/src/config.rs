@@ -13,7 +13,7 @@ pub struct Config {
     /// How often the catalog is looked at between rounds for flushes that have piled up.
     pub check_interval: Duration,
     /// Stored bytes of a compacted segment, about. Smaller segments are merged until they have
-    /// half of it. Also what bounds memory: a merge needs about three times as much.
+    /// half of it.
     pub target_bytes: u64,
     /// Flushes lie in windows of this length by their first row, and those of one window are
     /// merged. A day is a multiple of it.

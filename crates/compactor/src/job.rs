@@ -51,8 +51,17 @@ impl Compactor {
             let stop = stop.clone();
             move || merge(&store, &inputs, &settings, &left_out, &stop)
         };
-        let merged = task::spawn_blocking("merge", merging).await;
-        let merged = merged.map_err(|_| Error::Stopping)??;
+        // What stays in memory must not be made by the thread below.
+        for input in inputs {
+            self.store.footer(input).await?;
+        }
+        // A thread of its own: when it ends, the allocator gives back what the merge took.
+        let (done, merged) = tokio::sync::oneshot::channel();
+        task::spawn_thread("merge", move || {
+            // Nobody waits any more when the process stops.
+            let _ = done.send(merging());
+        });
+        let merged = merged.await.map_err(|_| Error::Stopping)??;
         let took = self.clock.monotonic().saturating_sub(begun);
         // A delete request may be considered done by another compactor that waited this long for
         // merges under way.
@@ -62,11 +71,10 @@ impl Compactor {
         self.count(tenant, inputs, &merged);
         match merged.segment {
             Some(segment) => {
-                let hash = segment.name.hash();
-                let bytes = segment.bytes.len() as u64;
-                let name = self.store.upload(segment).await?;
+                let (name, bytes) = (segment.name().clone(), segment.bytes());
+                segment.upload(&self.store).await?;
                 self.metrics.output_bytes.inc_by(bytes);
-                self.note_clean(tenant, &left_out, hash);
+                self.note_clean(tenant, &left_out, name.hash());
                 let input_bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
                 tracing::info!(
                     %tenant,

@@ -1,8 +1,9 @@
 //! The rows of several segments in one.
 //!
 //! Streams come in the order of their sort keys, rows of a stream by time and then by arrival; equal
-//! rows are one row. Of each input one block is decoded at a time, so memory is that of the output
-//! and of as many blocks as there are inputs.
+//! rows are one row. Of each input one block is decoded at a time, and the output goes to files
+//! block by block: memory is that of as many blocks as there are inputs, of one block of the
+//! output, and of its index. Where the storage has no files, the output is in memory too.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -11,8 +12,10 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use model::{Labels, Timestamp};
 use runtime::shutdown::Stop;
-use segment::{EncodeSettings, EncodedSegment, Row, SegmentFacts, SegmentName, SegmentWriter};
-use store::{SegmentFooter, Store, StoredSegment};
+use segment::{
+    EncodeSettings, EncodedSegment, Row, SegmentFacts, SegmentName, SegmentWriter, SpilledSegment,
+};
+use store::{SegmentFooter, SpillFiles, Store, StoredSegment};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::Error;
@@ -25,10 +28,43 @@ const LEVEL_MAX: u8 = 35;
 /// What came out of a merge.
 pub(crate) struct Merged {
     /// The segment; `None` when every row was left out.
-    pub(crate) segment: Option<EncodedSegment>,
+    pub(crate) segment: Option<Output>,
     /// Line bytes that were read.
     pub(crate) raw_bytes: u64,
     pub(crate) left_out: LeftOutRows,
+}
+
+/// A segment that is not uploaded yet.
+pub(crate) enum Output {
+    InMemory(EncodedSegment),
+    InFiles { name: SegmentName, bytes: u64, spill: SpillFiles },
+}
+
+impl Output {
+    pub(crate) fn name(&self) -> &SegmentName {
+        match self {
+            Self::InMemory(segment) => &segment.name,
+            Self::InFiles { name, .. } => name,
+        }
+    }
+
+    /// Length of the object.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::InMemory(segment) => segment.bytes.len() as u64,
+            Self::InFiles { bytes, .. } => *bytes,
+        }
+    }
+
+    pub(crate) async fn upload(self, store: &Store) -> Result<(), Error> {
+        match self {
+            Self::InMemory(segment) => store.upload(segment).await.map(|_| ())?,
+            Self::InFiles { name, bytes, spill } => {
+                store.upload_spilled(&name, bytes, spill).await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Merges segments of one tenant and day. Blocks; where remote storage is read, the thread must be
@@ -46,7 +82,6 @@ pub(crate) fn merge(
     stop: &Stop,
 ) -> Result<Merged, Error> {
     let stored_bytes: u64 = inputs.iter().map(|stored| stored.bytes).sum();
-    let stored_bytes = usize::try_from(stored_bytes).unwrap_or(0);
     let mut opened = Vec::with_capacity(inputs.len());
     for stored in inputs {
         opened.push((Arc::clone(stored), store.footer_blocking(stored)?));
@@ -69,8 +104,12 @@ pub(crate) fn merge(
         coverage: None,
     };
     let mut writer = SegmentWriter::new(facts, settings.clone());
-    // About what the inputs take; a little more, because their indexes do not merge as well.
-    writer.reserve(stored_bytes + stored_bytes / 16);
+    let spill = store.spill()?;
+    match &spill {
+        Some(spill) => writer.spill_to(Box::new(spill.clone())),
+        // About what the inputs take; a little more, because their indexes do not merge as well.
+        None => writer.reserve(usize::try_from(stored_bytes + stored_bytes / 16).unwrap_or(0)),
+    }
     writer.set_parents(inputs.iter().map(|input| input.name().hash()).collect());
     let mut merge = Merge {
         store,
@@ -88,13 +127,17 @@ pub(crate) fn merge(
     if kept != expected {
         return Err(Error::Rows { expected, found: kept });
     }
-    let segment = if kept > 0 {
-        let failed = |error| Error::Segment { name: "to be written".to_owned(), source: error };
-        Some(writer.finish().map_err(failed)?)
-    } else {
-        None
-    };
+    let segment = (kept > 0).then(|| finish(writer, spill)).transpose()?;
     Ok(Merged { segment, raw_bytes, left_out: counts })
+}
+
+fn finish(writer: SegmentWriter, spill: Option<SpillFiles>) -> Result<Output, Error> {
+    let failed = |error| Error::Segment { name: "to be written".to_owned(), source: error };
+    let Some(spill) = spill else {
+        return Ok(Output::InMemory(writer.finish().map_err(failed)?));
+    };
+    let SpilledSegment { name, bytes, .. } = writer.finish_spilled().map_err(failed)?;
+    Ok(Output::InFiles { name, bytes, spill })
 }
 
 /// When the rows of a segment arrived, relative to others: what was compacted is older, and

@@ -43,6 +43,7 @@ impl Compactor {
         }
         self.metrics.superseded.set(left as i64);
         self.store.sweep_deletes().await?;
+        self.store.sweep_staged().await?;
         Ok(())
     }
 }

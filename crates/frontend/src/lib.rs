@@ -9,3 +9,15 @@
 //! every querier. What the crate does not know: where rows are kept and how they are read.
 
 #![deny(missing_docs)]
+
+pub mod merge;
+pub mod plan;
+mod task;
+#[cfg(test)]
+mod testing;
+pub mod wire;
+
+pub use task::{
+    Executor, HttpRequest, HttpResponse, Part, PieceQuery, QueryTime, Task, TaskAnswer, TaskError,
+    Timed, Version, Work,
+};

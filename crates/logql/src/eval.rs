@@ -10,6 +10,7 @@
 //! or on the number of threads (sums may differ in the last bit). Every loop over rows looks at
 //! the [`Control`], and every buffer that grows with the data is charged to its memory budget.
 
+pub mod compose;
 pub mod control;
 pub mod error;
 
@@ -18,6 +19,7 @@ mod metric;
 
 mod copies;
 mod scan;
+mod shard;
 mod workers;
 
 mod accumulate;
@@ -38,12 +40,14 @@ pub mod memory;
 use model::answer::Answer;
 use model::{Direction, Timestamp};
 
-use crate::source::Source;
+use crate::source::{Shard, Source};
 use crate::syntax::ast::Expr;
 
 use control::Meter;
 pub use control::{CancelReason, Control};
 pub use error::QueryError;
+pub use frame::print as print_labels;
+use shard::ShardSource;
 
 /// What to evaluate the expression for.
 #[derive(Debug, Clone)]
@@ -66,6 +70,8 @@ pub struct Params {
     pub categorize: bool,
     /// How many threads may work on the query; 0 and 1 both mean the caller's own.
     pub threads: usize,
+    /// Which part of the streams to look at; `None` for all.
+    pub shard: Option<Shard>,
 }
 
 /// The most that one query may ask for or use. Zero turns a limit off.
@@ -110,6 +116,8 @@ pub fn evaluate(
 ) -> Result<Answer, QueryError> {
     let meter = Meter::new(control, limits.max_memory_bytes);
     meter.check()?;
+    let sharded = params.shard.map(|shard| ShardSource::new(source, shard));
+    let source = sharded.as_ref().map_or(source, |sharded| sharded as &dyn Source);
     let (value, stats) = match expr {
         Expr::Log(log) => log::evaluate(log, params, source, meter, limits)?,
         Expr::Metric(metric) => metric::evaluate(metric, params, source, meter, limits)?,

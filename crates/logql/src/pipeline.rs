@@ -25,6 +25,8 @@
 //!
 //! Faults of single functions (`trunc` in bytes, `date` of a text) are told at the function.
 
+mod column_plan;
+mod column_sweep;
 mod decolorize;
 mod drop_keep;
 mod extract;
@@ -66,17 +68,19 @@ use model::{ErrorKind, Labels, Timestamp};
 
 use crate::source::{Batch, Required, RequiredLabel, Want, WantLines, WantMetadata};
 use crate::syntax::ast::{Stage, Unwrap};
+use column_sweep::{ColumnSweep, Planning};
 use hints::ExtractPlan;
 use keys::Keys;
 use labels::RowLabels;
 use names::Names;
-use program::{Program, StepBuffers};
+use program::{Program, Step, StepBuffers};
 use required::ParsedSweep;
 use row::{LineBuffers, Row};
 use series::Reducer;
 use sweep::Sweep;
 
 pub use crate::template::template_functions;
+pub use column_plan::ColumnRow;
 pub use hints::{Hints, Reduction};
 pub use json_keys::json_keys;
 pub use number::parse_float;
@@ -108,6 +112,8 @@ pub struct Pipeline {
     plan: ExtractPlan,
     reducer: Reducer,
     wants: Want,
+    /// Whether the result needs the lengths of lines.
+    measures_lines: bool,
     now: Timestamp,
 }
 
@@ -117,10 +123,13 @@ pub struct Scratch {
     /// Copies of the pipeline's: expressions keep their search caches to one thread that way.
     sweep: Sweep,
     parsed: Option<ParsedSweep>,
+    columns: ColumnSweep,
     program: Program,
     labels: RowLabels,
     keys: Keys,
     lines: LineBuffers,
+    /// The line of a row whose line was taken apart, when some stage needs it.
+    line: Vec<u8>,
     buffers: StepBuffers,
     /// How many names the query itself mentions.
     known_names: usize,
@@ -181,7 +190,19 @@ impl Pipeline {
         let metadata = wanted_metadata(&program, &hints, &reduction, &mut names);
         let reducer = Reducer::new(&reduction, &mut names);
         let wants = Want { lines, metadata };
-        Ok(Self { names, sweep, parsed, program, plan, reducer, wants, now: hints.now })
+        let measures_lines = hints.lines == WantLines::Lengths;
+        let now = hints.now;
+        Ok(Self { names, sweep, parsed, program, plan, reducer, wants, measures_lines, now })
+    }
+
+    /// Whether lines that were taken apart serve as well as lines. They do when most rows can be
+    /// told apart, or parsed, without their lines.
+    #[must_use]
+    pub fn reads_columns(&self) -> bool {
+        self.wants.lines == WantLines::Text
+            && !self.measures_lines
+            && self.sweep.tests().iter().all(column_sweep::can_test)
+            && !self.program.steps.first().is_some_and(Step::reads_line)
     }
 
     /// Which columns the stages and the result need.
@@ -208,10 +229,12 @@ impl Pipeline {
         Scratch {
             sweep: self.sweep.clone(),
             parsed: self.parsed.clone(),
+            columns: ColumnSweep::new(self.sweep.tests(), &self.program, &self.names),
             program: self.program.clone(),
             labels: RowLabels::new(self.names.clone()),
             keys: Keys::default(),
             lines: LineBuffers::default(),
+            line: Vec::new(),
             buffers: StepBuffers::default(),
             known_names: self.names.len(),
             generation: 0,
@@ -231,6 +254,15 @@ impl Pipeline {
         scratch: &mut Scratch,
         out: &mut Vec<u32>,
     ) {
+        if let Some(lines) = &batch.columns {
+            let Scratch { columns: own, program, keys, labels, sweep, line, .. } = scratch;
+            let columns = &mut scratch.buffers.columns;
+            columns.enter(lines, scratch.generation);
+            let (steps, plan) = (&program.steps[..], &self.plan);
+            let mut planning = Planning { steps, plan, labels, keys, columns };
+            own.run(batch, rows, &mut planning, (sweep, line), out);
+            return;
+        }
         if let Some(parsed) = &scratch.parsed
             && parsed.is_fit(batch, &rows)
         {
@@ -260,7 +292,18 @@ impl Pipeline {
         scratch: &'s mut Scratch,
     ) -> Option<Outcome<'s>> {
         scratch.forget();
-        let Scratch { program, labels, keys, lines, buffers, bases, generation, .. } = scratch;
+        let Scratch { program, labels, keys, lines, line, buffers, bases, generation, .. } =
+            scratch;
+        let mut row = row;
+        if let Some(at) = row.columns {
+            buffers.columns.enter(at.lines, *generation);
+            let names = (&mut *labels, &mut *keys);
+            if buffers.columns.needs_line(at.shape, &program.steps, &self.plan, names) {
+                line.clear();
+                at.lines.append_line(at.row, row.timestamp.0, line);
+                row = RowView { line, columns: None, ..row };
+            }
+        }
         labels.begin(base, row, &self.plan);
         lines.is_rewritten = false;
         let mut cursor = Row { labels, lines, view: row };
@@ -314,7 +357,17 @@ fn wanted_metadata(
 }
 
 impl Outcome<'_> {
-    /// The line after the last stage.
+    /// Appends the line after the last stage.
+    pub fn append_line(&self, out: &mut Vec<u8>) {
+        match self.view.columns {
+            Some(at) if !self.lines.is_rewritten => {
+                at.lines.append_line(at.row, self.view.timestamp.0, out);
+            }
+            _ => out.extend_from_slice(self.line()),
+        }
+    }
+
+    /// The line after the last stage; empty when it was taken apart: see [`Outcome::append_line`].
     #[must_use]
     pub fn line(&self) -> &[u8] {
         if self.lines.is_rewritten { &self.lines.current } else { self.view.line }

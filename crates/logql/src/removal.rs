@@ -92,6 +92,17 @@ impl Removal {
         RemovalScratch { pipeline, swept: Vec::new() }
     }
 
+    /// Whether one row of a stream is meant.
+    pub fn means(&self, labels: &Labels, row: RowView<'_>, scratch: &mut RemovalScratch) -> bool {
+        if !self.range.contains(row.timestamp) || !self.matches(labels) {
+            return false;
+        }
+        let (Some(pipeline), Some(own)) = (&self.pipeline, &mut scratch.pipeline) else {
+            return true;
+        };
+        pipeline.admits(row.line, own) && pipeline.process(labels, row, own).is_some()
+    }
+
     /// Pushes those of a stream's consecutive rows that are meant, ascending. The stream must
     /// match, and with stages the batch must hold lines and all metadata.
     pub fn find(
@@ -120,6 +131,7 @@ impl Removal {
             let view = RowView {
                 timestamp: Timestamp(batch.timestamps[at]),
                 line: batch.lines.row(at),
+                columns: None,
                 metadata: Metadata::Columns(&batch.metadata, at),
             };
             if pipeline.process(labels, view, own).is_some() {
@@ -154,9 +166,20 @@ mod tests {
         let removal = Removal::parse(query, range).unwrap();
         let labels = Labels::new([("app", "web")]);
         let mut found = Vec::new();
+        let (batch, mut scratch) = (batch(), removal.scratch());
         if removal.matches(&labels) {
-            removal.find(&batch(), (&labels, 0..4), &mut removal.scratch(), &mut found);
+            removal.find(&batch, (&labels, 0..4), &mut scratch, &mut found);
         }
+        let one_by_one = (0..4u32).filter(|row| {
+            let at = *row as usize;
+            let view = RowView {
+                timestamp: Timestamp(batch.timestamps[at]),
+                line: batch.lines.row(at),
+                metadata: Metadata::Columns(&batch.metadata, at),
+            };
+            removal.means(&labels, view, &mut scratch)
+        });
+        assert_eq!(one_by_one.collect::<Vec<_>>(), found, "one by one as together");
         found
     }
 

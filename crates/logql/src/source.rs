@@ -5,7 +5,9 @@
 //! a megabyte of lines, so a batch is cheap to hold and large enough to search in one sweep.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use model::column_lines::ColumnLines;
 use model::columns::{Lines, TextColumn};
 use model::{Direction, Fingerprint, Labels, Matcher, TimeRange, Timestamp};
 
@@ -70,6 +72,26 @@ pub struct Selection {
     pub required: Vec<Required>,
     /// What the labels of every wanted row must be. To be used, or ignored, in the same way.
     pub required_labels: Vec<RequiredLabel>,
+    /// The part of the streams that is wanted. To be used, or ignored, in the same way.
+    pub shard: Option<Shard>,
+}
+
+/// One of several parts of all streams, told apart by their fingerprints: a stream is in exactly
+/// one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard {
+    /// Which part, below `of`.
+    pub index: u32,
+    /// How many parts there are; at least 1.
+    pub of: u32,
+}
+
+impl Shard {
+    /// Whether a stream belongs to this part.
+    #[must_use]
+    pub fn holds(self, stream: Fingerprint) -> bool {
+        stream.0 % u64::from(self.of.max(1)) == u64::from(self.index)
+    }
 }
 
 impl Selection {
@@ -82,6 +104,7 @@ impl Selection {
             direction: Direction::Forward,
             required: Vec::new(),
             required_labels: Vec::new(),
+            shard: None,
         }
     }
 }
@@ -148,6 +171,8 @@ pub enum WantLines {
     None,
     /// [`Batch::lengths`].
     Lengths,
+    /// [`Batch::lines`], or [`Batch::columns`] where lines are kept that way.
+    Columns,
     /// [`Batch::lines`].
     #[default]
     Text,
@@ -177,10 +202,25 @@ pub struct Batch {
     pub lengths: Vec<u32>,
     /// The lines; filled for [`WantLines::Text`], at least up to the last row of the last run.
     pub lines: Lines,
+    /// The lines taken apart, in their stead; only for [`WantLines::Columns`].
+    pub columns: Option<Arc<dyn ColumnLines>>,
     /// Structured metadata by name; names are distinct.
     pub metadata: Vec<TextColumn>,
     /// Compressed bytes that had to be read; for statistics.
     pub compressed_bytes: u64,
+}
+
+impl Batch {
+    /// Whether this is all that could be wanted of these rows, given what was.
+    #[must_use]
+    pub fn is_full(&self, want: &Want) -> bool {
+        let has_text = match want.lines {
+            WantLines::Text => true,
+            WantLines::Columns => self.columns.is_none(),
+            WantLines::None | WantLines::Lengths => false,
+        };
+        has_text && want.metadata == WantMetadata::All
+    }
 }
 
 /// Consecutive rows of one stream.

@@ -82,6 +82,7 @@ fn params(kind: &QuestionKind, threads: usize) -> Params {
         limit: 100,
         categorize: false,
         threads,
+        shard: None,
     };
     match *kind {
         QuestionKind::Instant { at } => (params.start, params.end) = (at, at),

@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 pub mod answer;
+pub mod column_lines;
 pub mod columns;
 pub mod entry;
 pub mod fingerprint;

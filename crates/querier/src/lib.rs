@@ -33,3 +33,4 @@ pub use metrics::{Metrics, Operation};
 pub use querier::{Dependencies, Querier, Timed};
 pub use recent::{NothingRecent, Recent, RecentSource};
 pub use request::{QueryRequest, QueryTime};
+pub use source::hidden::HiddenEntries;

@@ -21,7 +21,7 @@ use crate::pool::{Pool, Ran};
 use crate::recent::Recent;
 use crate::request::{QueryRequest, QueryTime};
 use crate::source::common_times::KnownPairs;
-use crate::source::hidden::CompiledRemovals;
+use crate::source::hidden::{CompiledRemovals, Hidden, HiddenEntries};
 use crate::source::label_pool::LabelPool;
 use crate::source::tenant::{Shared, TenantSource};
 use crate::source::tenants::{TENANT_LABEL, TenantsSource};
@@ -238,11 +238,21 @@ impl Querier {
             metrics: self.metrics.clone(),
         };
         let source = |tenant: &TenantId| {
-            let own = self.limits.limits_for(tenant);
-            let hidden = self.removals.hidden(&self.store, tenant, &own, self.clock.now());
-            Arc::new(TenantSource::new(tenant.clone(), shared.clone()).hiding(hidden))
+            let source = TenantSource::new(tenant.clone(), shared.clone());
+            Arc::new(source.hiding(self.hidden(tenant)))
         };
         Rows { tenants: tenants.iter().map(source).collect() }
+    }
+
+    fn hidden(&self, tenant: &TenantId) -> Hidden {
+        let own = self.limits.limits_for(tenant);
+        self.removals.hidden(&self.store, tenant, &own, self.clock.now())
+    }
+
+    /// Which new entries of a tenant must not be shown from now on; to be asked for again before
+    /// long, because requests come and go.
+    pub fn hidden_entries(&self, tenant: &TenantId) -> HiddenEntries {
+        HiddenEntries::new(self.hidden(tenant))
     }
 
     fn log_query(
@@ -359,6 +369,7 @@ impl Job {
             limit: self.request.limit,
             categorize: self.request.categorize,
             threads,
+            shard: None,
         }
     }
 

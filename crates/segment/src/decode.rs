@@ -102,14 +102,14 @@ pub fn decode_line_lengths(meta: &BlockMeta, bytes: &[u8]) -> Result<Vec<u32>> {
 /// # Errors
 ///
 /// As [`decode_timestamps`].
-pub fn decode_columns<'a>(meta: &BlockMeta, bytes: &'a [u8]) -> Result<Option<LineColumns<'a>>> {
+pub fn decode_columns(meta: &BlockMeta, bytes: &[u8]) -> Result<Option<LineColumns>> {
     if meta.codec != LineCodec::Columns {
         return Ok(None);
     }
     let len = meta.lines.end - meta.lines.start;
     let payload = open(ChunkKind::Lines, meta.ordinal, bytes, len)?;
     let block = ShapeBlock::decode(payload, meta.rows as usize, raw_bytes(meta))?;
-    Ok(Some(LineColumns { block }))
+    Ok(Some(LineColumns::new(block)))
 }
 
 fn raw_bytes(meta: &BlockMeta) -> usize {

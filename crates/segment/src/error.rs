@@ -41,6 +41,9 @@ pub enum FormatError {
     /// The compression library failed.
     #[error("compression failed: {0}")]
     Compress(&'static str),
+    /// The place outside memory where a segment was being built failed; try again later.
+    #[error("building outside memory failed: {0}")]
+    Spill(String),
 }
 
 impl FormatError {
@@ -50,6 +53,7 @@ impl FormatError {
         match self {
             Self::Name(_) => ErrorKind::Invalid,
             Self::TooLarge(_) => ErrorKind::LimitExceeded,
+            Self::Spill(_) => ErrorKind::Unavailable,
             Self::Order(_) | Self::Compress(_) | Self::NeedMore { .. } => ErrorKind::Internal,
             Self::NotASegment(_) | Self::Unsupported(_) | Self::Checksum(_) | Self::Corrupt(_) => {
                 ErrorKind::Corrupt

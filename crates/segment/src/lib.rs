@@ -55,4 +55,4 @@ pub use shapes::{Field, FieldKind, Fields, LineColumns, LineTest, RowMatch};
 pub use sort_key::{SortKey, sort_key};
 pub use stream_table::StreamTable;
 pub use verify::{Report, verify};
-pub use writer::{EncodedSegment, Row, SegmentWriter};
+pub use writer::{EncodedSegment, Region, Row, SegmentWriter, Spill, SpilledSegment};

@@ -24,5 +24,6 @@ mod wide;
 pub(crate) use block::ShapeBlock;
 pub use columns::LineColumns;
 pub(crate) use encode::{BlockLines, ColumnsEncoder};
-pub use fields::{Field, FieldKind, Fields};
-pub use matching::{LineTest, RowMatch};
+pub use fields::{Field, Fields};
+pub use matching::LineTest;
+pub use model::column_lines::{FieldKind, RowMatch};

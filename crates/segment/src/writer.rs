@@ -2,7 +2,8 @@
 
 mod block_builder;
 mod object;
-mod room;
+mod regions;
+mod spill;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -26,6 +27,9 @@ use crate::sort_key::{SortKey, sort_key};
 use crate::stream_table::codec::StreamTableBuilder;
 
 use block_builder::BlockBuilder;
+use regions::Regions;
+
+pub use spill::{Region, Spill, SpilledSegment};
 
 /// One row on its way into a segment.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +56,7 @@ pub struct EncodedSegment {
     pub footer: Footer,
 }
 
-/// Builds one segment in memory.
+/// Builds one segment, in memory or, with [`SegmentWriter::spill_to`], outside it.
 ///
 /// Add a stream, then its rows by time (rows of equal time in arrival order), then the next stream
 /// in [`crate::sort_key()`] order. Mistakes are remembered and answered by
@@ -81,16 +85,6 @@ pub struct SegmentWriter {
     fault: Option<FormatError>,
 }
 
-/// The chunks of all blocks so far, by column.
-struct Regions {
-    /// The beginning of the object: header and lines, the bulk of it, are never moved.
-    object: Vec<u8>,
-    /// In block order; the finished object has them by name.
-    metadata: Vec<u8>,
-    lengths: Vec<u8>,
-    timestamps: Vec<u8>,
-}
-
 impl SegmentWriter {
     /// An empty segment. Settings out of the format's bounds become the nearest possible.
     #[must_use]
@@ -116,12 +110,7 @@ impl SegmentWriter {
             streams: StreamTableBuilder::default(),
             pending: None,
             last_key: None,
-            regions: Regions {
-                object: object::begin(),
-                metadata: Vec::new(),
-                lengths: Vec::new(),
-                timestamps: Vec::new(),
-            },
+            regions: Regions::begin(),
             records: Vec::new(),
             names: HashMap::new(),
             hash,
@@ -169,9 +158,7 @@ impl SegmentWriter {
     /// About how many bytes the object would have if it ended now; open blocks count raw.
     #[must_use]
     pub fn encoded_bytes(&self) -> u64 {
-        let Regions { object, metadata, lengths, timestamps } = &self.regions;
-        let closed = object.len() + metadata.len() + lengths.len() + timestamps.len();
-        closed as u64 + self.block.raw_bytes()
+        self.regions.bytes() + self.block.raw_bytes()
     }
 
     /// Closes the segment.
@@ -181,14 +168,23 @@ impl SegmentWriter {
     /// [`FormatError::Order`] or [`FormatError::TooLarge`] when something was added that does not
     /// fit; nothing can be kept of such a segment. A segment without rows is an order mistake too.
     pub fn finish(mut self) -> Result<EncodedSegment> {
+        if self.regions.spills() {
+            return Err(FormatError::Order("a segment that was spilled is not in memory"));
+        }
+        self.close()?;
+        let object::Assembled { rest, footer, .. } = object::assemble(self)?;
+        Ok(EncodedSegment { name: footer.name(), bytes: rest.into(), footer })
+    }
+
+    /// Closes the last block, if nothing went wrong so far.
+    fn close(&mut self) -> Result<()> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
         if self.rows == 0 {
             return Err(FormatError::Order("a segment without rows"));
         }
-        self.close_block()?;
-        object::assemble(self)
+        self.close_block()
     }
 
     fn fail(&mut self, fault: FormatError) {
@@ -249,7 +245,7 @@ impl SegmentWriter {
             return Err(FormatError::TooLarge("blocks"));
         }
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
-        let Regions { object: lines, metadata, lengths, timestamps } = &mut self.regions;
+        let Regions { object: lines, metadata, lengths, timestamps, .. } = &mut self.regions;
         let ordinal = self.records.len() as u32;
         let block = &mut self.block;
         let starts = (timestamps.len(), lengths.len(), lines.len(), metadata.len());
@@ -311,7 +307,7 @@ impl SegmentWriter {
             metadata: columns,
         });
         block.clear();
-        Ok(())
+        self.regions.spill_what_is_large()
     }
 }
 

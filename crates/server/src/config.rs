@@ -6,6 +6,7 @@
 //! Only this module and [`crate::cli`] know YAML, flags and environment variables.
 
 pub mod blocks;
+pub mod cluster;
 pub mod file;
 pub mod flags;
 pub mod key;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::credentials::Credential;
+use cluster::{Lifecycler, Memberlist, RingSettings};
 use limits::TenantLimits;
 use setting::{ByteSize, Structured};
 
@@ -35,10 +37,14 @@ pub struct Config {
     pub shutdown_delay: Duration,
     pub server: Server,
     pub common: Common,
+    pub ring: RingSettings,
+    pub memberlist: Memberlist,
+    pub lifecycler: Lifecycler,
     pub schema_configs: Structured<Vec<SchemaPeriod>>,
     pub storage: ObjectStorage,
     pub object_prefix: String,
     pub footer_cache_size: ByteSize,
+    pub storage_requests: StorageRequests,
     pub distributor: Distributor,
     pub ingester: Ingester,
     pub ingester_client: IngesterClient,
@@ -102,7 +108,6 @@ pub struct Common {
     pub path_prefix: String,
     pub replication_factor: usize,
     pub instance_addr: String,
-    pub ring_store: String,
     pub rules_directory: String,
     pub storage: ObjectStorage,
 }
@@ -115,6 +120,51 @@ pub struct ObjectStorage {
     pub s3: S3,
     pub gcs: Gcs,
     pub azure: Azure,
+}
+
+/// How hard object storage is used, whichever it is.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct StorageRequests {
+    pub concurrency: usize,
+    pub hedge_at: Duration,
+    pub hedge_up_to: usize,
+    pub hedge_max_per_second: u32,
+}
+
+impl Default for StorageRequests {
+    fn default() -> Self {
+        Self { concurrency: 64, hedge_at: Duration::ZERO, hedge_up_to: 2, hedge_max_per_second: 5 }
+    }
+}
+
+/// How requests to S3 are sent, and sent again.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct S3Requests {
+    pub timeout: Duration,
+    pub idle_conn_timeout: Duration,
+    pub response_header_timeout: Duration,
+    pub insecure_skip_verify: bool,
+    pub ca_file: String,
+    pub min_backoff: Duration,
+    pub max_backoff: Duration,
+    pub max_retries: usize,
+}
+
+impl Default for S3Requests {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(120),
+            idle_conn_timeout: Duration::from_secs(90),
+            response_header_timeout: Duration::from_secs(10),
+            insecure_skip_verify: false,
+            ca_file: String::new(),
+            min_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(3),
+            max_retries: 5,
+        }
+    }
 }
 
 /// An S3 bucket.
@@ -130,6 +180,10 @@ pub struct S3 {
     pub session_token: String,
     pub insecure: bool,
     pub force_path_style: bool,
+    pub storage_class: String,
+    pub sse_type: String,
+    pub sse_kms_key_id: String,
+    pub requests: S3Requests,
 }
 
 /// Keys stay out of debug output, which may be logged.
@@ -290,10 +344,14 @@ impl Default for Config {
             shutdown_delay: Duration::ZERO,
             server: Server::default(),
             common: Common::default(),
+            ring: RingSettings::default(),
+            memberlist: Memberlist::default(),
+            lifecycler: Lifecycler::default(),
             schema_configs: Structured::default(),
             storage: ObjectStorage::default(),
             object_prefix: String::new(),
             footer_cache_size: ByteSize(32 << 20),
+            storage_requests: StorageRequests::default(),
             distributor: Distributor::default(),
             ingester: Ingester::default(),
             ingester_client: IngesterClient::default(),
@@ -353,7 +411,6 @@ impl Default for Common {
             path_prefix: String::new(),
             replication_factor: 3,
             instance_addr: String::new(),
-            ring_store: "inmemory".to_owned(),
             rules_directory: String::new(),
             storage: ObjectStorage::default(),
         }
@@ -523,6 +580,15 @@ impl Config {
             .unwrap_or_else(|| self.below_prefix("chunks"))
     }
 
+    /// Where the compactor builds segments for remote storage.
+    #[must_use]
+    pub fn working_directory(&self) -> String {
+        match &*self.compactor.working_directory {
+            "" => self.below_prefix("compactor"),
+            named => named.to_owned(),
+        }
+    }
+
     fn below_prefix(&self, name: &str) -> String {
         let prefix = self.common.path_prefix.trim_end_matches('/');
         if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }
@@ -541,6 +607,7 @@ impl Config {
         one_of("server.log_level", &self.server.log_level, &["debug", "info", "warn", "error"]);
         one_of("server.log_format", &self.server.log_format, &["logfmt", "json"]);
         problems.extend(self.storage_choice().err());
+        problems.extend(self.ring_place().err());
         problems.extend(
             model::TenantId::new(&self.no_auth_tenant)
                 .err()

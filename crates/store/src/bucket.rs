@@ -9,6 +9,8 @@ mod files;
 mod memory;
 mod ranges;
 mod remote;
+mod requests;
+mod staging;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,15 +18,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use runtime::clock::Clock;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::bucket::direct::Direct;
 use crate::bucket::files::Files;
 use crate::bucket::memory::MemoryObjects;
 use crate::bucket::remote::Remote;
+use crate::bucket::requests::Requests;
+use crate::bucket::staging::Staging;
 use crate::config::{Backend, Config};
 use crate::error::Error;
 use crate::metrics::{Metrics, Operation};
+
+pub use crate::bucket::staging::SpillFiles;
 
 /// An object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +57,8 @@ pub enum Created {
 pub struct Bucket {
     backend: Backing,
     prefix: Arc<str>,
-    permits: Arc<Semaphore>,
+    /// Where objects for remote storage are built; `None` for in memory.
+    working: Option<Arc<Staging>>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -75,7 +81,12 @@ impl Bucket {
     ///
     /// Remote backends: outside a tokio runtime.
     pub fn open(config: &Config, clock: Arc<dyn Clock>, metrics: Metrics) -> Result<Self, Error> {
-        let remote = |remote| Backing::Remote(remote, Handle::current());
+        let remote = |connection| {
+            let (clock, metrics) = (Arc::clone(&clock), metrics.clone());
+            let hedging = config.hedging.clone();
+            let requests = Requests::new(config.concurrency, hedging, clock, metrics);
+            Backing::Remote(Remote::new(connection, requests), Handle::current())
+        };
         let backend = match &config.backend {
             Backend::Filesystem(filesystem) => {
                 Backing::Direct(Arc::new(Files::open(&filesystem.directory, clock.now())?))
@@ -89,8 +100,13 @@ impl Bucket {
             "" => Arc::from(""),
             prefix => Arc::from(format!("{prefix}/")),
         };
-        let permits = Arc::new(Semaphore::new(config.concurrency.max(1)));
-        Ok(Self { backend, prefix, permits, clock, metrics })
+        let working = match (&backend, &config.working_directory) {
+            (Backing::Remote(..), Some(directory)) => {
+                Some(Arc::new(Staging::at(directory.clone())))
+            }
+            _ => None,
+        };
+        Ok(Self { backend, prefix, working, clock, metrics })
     }
 
     /// Writes an object that does not exist yet. When it returns, the object is durable, whether
@@ -108,10 +124,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, move |direct, full| direct.create(full, &bytes)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.create(&full, bytes).await
-                }
+                Backing::Remote(remote, _) => remote.create(&full, bytes).await,
             }
         };
         let result = self.measured(Operation::upload, work).await;
@@ -119,6 +132,64 @@ impl Bucket {
             self.metrics.uploaded(length);
         }
         result
+    }
+
+    /// Files to build a large object in; `None` when it is to be built in memory. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfSpace`] or [`Error::Io`]; try again later.
+    pub fn spill(&self) -> Result<Option<SpillFiles>, Error> {
+        match (&self.backend, &self.working) {
+            (Backing::Direct(direct), _) => direct.spill(),
+            (Backing::Remote(..), None) => Ok(None),
+            (Backing::Remote(..), Some(staging)) => {
+                staging.spill().map(Some).map_err(|error| Error::io("build object", "", error))
+            }
+        }
+    }
+
+    /// [`Bucket::create`] of an object that was built in files. For remote storage it is in memory
+    /// while it is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bucket::create`].
+    pub async fn create_spilled(&self, name: &str, spill: SpillFiles) -> Result<Created, Error> {
+        let Backing::Direct(direct) = &self.backend else {
+            let reading = runtime::task::run_blocking(move || spill.read());
+            let stopped = |error: runtime::task::Panicked| std::io::Error::other(error.message);
+            let bytes = reading.await.map_err(stopped).and_then(|read| read);
+            let bytes = bytes.map_err(|error| Error::io("write object", name, error))?;
+            return self.create(name, bytes.into()).await;
+        };
+        let full = self.full(name);
+        let bytes = spill.clone();
+        let work =
+            on_thread(direct, &full, move |direct, full| direct.create_spilled(full, &spill));
+        let result = self.measured(Operation::upload, work).await;
+        if matches!(result, Ok(Created::New)) {
+            self.metrics.uploaded(bytes.object().len());
+        }
+        result
+    }
+
+    /// Removes what dead processes left behind of objects that they were writing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; try again later.
+    pub async fn sweep(&self) -> Result<(), Error> {
+        let now = self.clock.now();
+        match (&self.backend, &self.working) {
+            (Backing::Direct(direct), _) => {
+                on_thread(direct, "", move |direct, _| direct.sweep(now)).await
+            }
+            (Backing::Remote(..), Some(staging)) => {
+                staging.sweep(now).map_err(|error| Error::io("sweep", "", error))
+            }
+            (Backing::Remote(..), None) => Ok(()),
+        }
     }
 
     /// Writes an object, replacing what stood there at once or not at all.
@@ -134,10 +205,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, move |direct, full| direct.replace(full, &bytes)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.replace(&full, bytes).await
-                }
+                Backing::Remote(remote, _) => remote.replace(&full, bytes).await,
             }
         };
         let result = self.measured(Operation::upload, work).await;
@@ -161,10 +229,7 @@ impl Bucket {
                     let ranges = ranges.to_vec();
                     on_thread(direct, &full, move |direct, full| direct.read(full, &ranges)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.read(&full, ranges).await
-                }
+                Backing::Remote(remote, _) => remote.read(&full, ranges).await,
             }
         };
         let result = self.measured(Operation::get_range, work).await;
@@ -207,10 +272,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, |direct, full| direct.get(full)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.get(&full).await
-                }
+                Backing::Remote(remote, _) => remote.get(&full).await,
             }
         };
         let result = self.measured(Operation::get, work).await;
@@ -233,10 +295,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, full, |direct, full| direct.list(full)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.list(full).await
-                }
+                Backing::Remote(remote, _) => remote.list(full).await,
             }
         };
         let listed = self.measured(Operation::iter, work).await?;
@@ -259,10 +318,7 @@ impl Bucket {
                 Backing::Direct(direct) => {
                     on_thread(direct, &full, |direct, full| direct.delete(full)).await
                 }
-                Backing::Remote(remote, _) => {
-                    let _permit = self.permits.acquire().await;
-                    remote.delete(&full).await
-                }
+                Backing::Remote(remote, _) => remote.delete(&full).await,
             }
         };
         self.measured(Operation::delete, work).await

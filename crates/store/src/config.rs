@@ -17,9 +17,14 @@ pub struct Config {
     /// Requests to remote storage under way at once. More hides latency, and costs sockets and
     /// memory.
     pub concurrency: usize,
+    /// When a slow read from remote storage is sent a second time.
+    pub hedging: HedgingConfig,
     /// Memory for decoded footers, in bytes; a hard cap. Larger keeps more segments ready to be
     /// searched without reading their tables again.
     pub footer_cache_bytes: u64,
+    /// Directory in which large objects for remote storage are built before they are sent; `None`
+    /// to build them in memory. Files are built beside where they will stand.
+    pub working_directory: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -28,7 +33,9 @@ impl Default for Config {
             backend: Backend::Filesystem(FilesystemConfig::default()),
             prefix: String::new(),
             concurrency: 64,
+            hedging: HedgingConfig::default(),
             footer_cache_bytes: 64 << 20,
+            working_directory: None,
         }
     }
 }
@@ -44,6 +51,24 @@ impl Config {
     pub fn filesystem(directory: impl Into<PathBuf>) -> Self {
         let filesystem = FilesystemConfig { directory: directory.into() };
         Self { backend: Backend::Filesystem(filesystem), ..Self::default() }
+    }
+}
+
+/// `hedging:` of Loki: a read that is slow is sent again, and the first answer counts.
+#[derive(Debug, Clone)]
+pub struct HedgingConfig {
+    /// How long a read may take before it is sent again; zero never sends it again.
+    pub at: Duration,
+    /// How often one read is sent at most, the first time included.
+    pub up_to: usize,
+    /// How many further reads may be sent in a second, over all reads. Bounds what hedging costs
+    /// when the storage is slow for everybody.
+    pub max_per_second: u32,
+}
+
+impl Default for HedgingConfig {
+    fn default() -> Self {
+        Self { at: Duration::ZERO, up_to: 2, max_per_second: 5 }
     }
 }
 
@@ -165,6 +190,9 @@ pub struct AzureConfig {
 pub struct HttpConfig {
     /// A whole request, body included. Must allow for uploading a segment.
     pub request_timeout: Duration,
+    /// How long a read may go without receiving anything before it is sent again; zero for no
+    /// bound but [`HttpConfig::request_timeout`].
+    pub read_timeout: Duration,
     /// Connecting.
     pub connect_timeout: Duration,
     /// How long an unused connection is kept.
@@ -179,6 +207,7 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_secs(120),
+            read_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             idle_conn_timeout: Duration::from_secs(90),
             insecure_skip_verify: false,

@@ -50,6 +50,9 @@ pub struct Metrics {
     pub(crate) footer_cache_bytes: Gauge<i64, std::sync::atomic::AtomicI64>,
     pub(crate) cells_cache_bytes: Gauge<i64, std::sync::atomic::AtomicI64>,
     pub(crate) last_refresh_seconds: Gauge<f64, AtomicU64>,
+    pub(crate) hedges: Counter,
+    pub(crate) hedges_limited: Counter,
+    pub(crate) hedge_wins: Counter,
 }
 
 impl Default for Metrics {
@@ -73,6 +76,9 @@ impl Default for Metrics {
             footer_cache_bytes: Gauge::default(),
             cells_cache_bytes: Gauge::default(),
             last_refresh_seconds: Gauge::default(),
+            hedges: Counter::default(),
+            hedges_limited: Counter::default(),
+            hedge_wins: Counter::default(),
         }
     }
 }
@@ -106,8 +112,27 @@ impl Metrics {
             "Bytes written to object storage",
             new.uploaded_bytes.clone(),
         );
+        new.register_hedging(registry);
         new.register_catalog(registry);
         new
+    }
+
+    fn register_hedging(&self, registry: &mut Registry) {
+        registry.register(
+            "sigyn_store_hedged_requests",
+            "Reads that were sent again because they were slow",
+            self.hedges.clone(),
+        );
+        registry.register(
+            "sigyn_store_hedged_requests_rate_limited",
+            "Slow reads that were not sent again because too many were",
+            self.hedges_limited.clone(),
+        );
+        registry.register(
+            "sigyn_store_hedged_requests_won",
+            "Reads that were sent again and answered before the first",
+            self.hedge_wins.clone(),
+        );
     }
 
     fn register_catalog(&self, registry: &mut Registry) {

@@ -9,7 +9,7 @@ use model::{TenantId, TimeRange};
 use runtime::clock::Clock;
 use segment::{EncodedSegment, SegmentCells, SegmentName};
 
-use crate::bucket::{Bucket, Created};
+use crate::bucket::{Bucket, Created, SpillFiles};
 use crate::catalog::{Catalog, CatalogKeeper, Refreshed, StoredSegment};
 use crate::cells::CellsCache;
 use crate::config::Config;
@@ -87,6 +87,50 @@ impl Store {
         self.catalog.add(StoredSegment { name: name.clone(), bytes: expected }, footer.parents());
         self.measure_catalog();
         Ok(name)
+    }
+
+    /// Files to build a large segment in; `None` when it is to be built in memory. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfSpace`] or [`Error::Io`]; try again later.
+    pub fn spill(&self) -> Result<Option<SpillFiles>, Error> {
+        self.bucket.spill()
+    }
+
+    /// [`Store::upload`] of a segment of `expected` bytes that was built in files. Its footer is
+    /// read back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::upload`] and [`Store::footer`].
+    pub async fn upload_spilled(
+        &self,
+        name: &SegmentName,
+        expected: u64,
+        spill: SpillFiles,
+    ) -> Result<(), Error> {
+        let object = name.to_string();
+        match self.bucket.create_spilled(&object, spill).await? {
+            Created::Existed { bytes: found } if found != expected => {
+                return Err(Error::Exists { name: object, expected, found });
+            }
+            Created::New | Created::Existed { .. } => {}
+        }
+        let stored = StoredSegment { name: name.clone(), bytes: expected };
+        let footer = self.footer(&stored).await?;
+        self.catalog.add(stored, footer.parents());
+        self.measure_catalog();
+        Ok(())
+    }
+
+    /// Removes what dead processes left behind of objects that they were writing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; try again later.
+    pub async fn sweep_staged(&self) -> Result<(), Error> {
+        self.bucket.sweep().await
     }
 
     /// The segments that exist now, as far as this process knows.

@@ -43,8 +43,10 @@ async fn rows_stand_by_stream_time_and_arrival_and_once() {
     let merged = merge_all(&store, &LeftOut::default(), &small_blocks());
     assert_eq!(merged.left_out, LeftOutRows { copies: 2, ..LeftOutRows::default() });
     let segment = merged.segment.unwrap();
-    assert_eq!((segment.name.level(), segment.footer.parents()), (1, &parents[..]));
-    store.upload(segment).await.unwrap();
+    assert_eq!(segment.name().level(), 1);
+    segment.upload(&store).await.unwrap();
+    let merged = store.catalog().all(&tenant());
+    assert_eq!(store.footer_blocking(&merged[0]).unwrap().parents(), parents);
     let expected = [
         row("a", 3, "early"),
         row("a", 3, "both"),
@@ -67,11 +69,36 @@ async fn equal_inputs_make_an_equal_segment() {
                 flush(&store, position, &[row("a", position as i64, "x"), row("b", 1, "y")]).await;
             }
             let merged = merge_all(&store, &LeftOut::default(), &small_blocks());
-            names.push(merged.segment.unwrap().name);
+            names.push(merged.segment.unwrap().name().clone());
         }
         names
     };
     assert_eq!(names[0], names[1]);
+}
+
+#[tokio::test]
+async fn what_is_built_in_files_is_what_is_built_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let dependencies =
+        store::Dependencies { clock: Arc::new(SystemClock), metrics: store::Metrics::default() };
+    let config = store::Config::filesystem(directory.path());
+    let files = Store::open(config, dependencies).await.unwrap();
+    let mut names = Vec::new();
+    for store in [memory().await, files] {
+        for position in 1..4 {
+            let rows: Vec<TestRow> =
+                (0..200).map(|at| row("a", at * position, &format!("line {at}"))).collect();
+            flush(&store, position as u64, &rows).await;
+        }
+        let segment = merge_all(&store, &LeftOut::default(), &small_blocks()).segment.unwrap();
+        names.push((segment.name().clone(), segment.bytes()));
+        segment.upload(&store).await.unwrap();
+        assert_eq!(store.catalog().all(&tenant()).len(), 1, "the inputs are superseded");
+        assert_eq!(rows_of(&store).len(), 598);
+    }
+    assert_eq!(names[0], names[1]);
+    let staged = std::fs::read_dir(directory.path().join(".staging")).unwrap();
+    assert_eq!(staged.count(), 0, "nothing is left behind");
 }
 
 #[tokio::test]
@@ -81,9 +108,11 @@ async fn other_sort_labels_change_the_order_of_streams() {
     flush(&store, 2, &[row("a", 2, "x"), row("b", 2, "y")]).await;
     let settings = EncodeSettings { sort_labels: vec!["other".to_owned()], ..small_blocks() };
     let merged = merge_all(&store, &LeftOut::default(), &settings);
-    let streams = merged.segment.unwrap();
-    assert_eq!(streams.footer.rows(), 4);
-    assert_eq!(streams.footer.settings().sort_labels, ["other"]);
+    merged.segment.unwrap().upload(&store).await.unwrap();
+    let merged = store.catalog().all(&tenant());
+    let footer = store.footer_blocking(&merged[0]).unwrap();
+    assert_eq!(footer.rows(), 4);
+    assert_eq!(footer.settings().sort_labels, ["other"]);
 }
 
 #[tokio::test]
@@ -160,7 +189,7 @@ proptest! {
                 assert!(expected.is_empty());
                 return;
             };
-            store.upload(segment).await.unwrap();
+            segment.upload(&store).await.unwrap();
             assert_eq!(store.catalog().all(&tenant()).len(), 1);
             let found = rows_of(&store);
             assert_eq!(found.len(), expected.len(), "each row stands once");

@@ -17,7 +17,7 @@ pub(super) fn gather(planned: &Planned, want: &Want) -> Batch {
         timestamps: Vec::with_capacity(rows),
         ..Batch::default()
     };
-    if want.lines == WantLines::Text {
+    if matches!(want.lines, WantLines::Columns | WantLines::Text) {
         batch.lines = Lines::with_capacity(rows, planned.bytes as usize);
     }
     let mut metadata = MetadataColumns::new(&want.metadata, rows);
@@ -29,7 +29,7 @@ pub(super) fn gather(planned: &Planned, want: &Want) -> Batch {
             match want.lines {
                 WantLines::None => {}
                 WantLines::Lengths => batch.lengths.push(row.line_len()),
-                WantLines::Text => {
+                WantLines::Columns | WantLines::Text => {
                     batch.lines.push(row.line(slab_bytes(&planned.slabs, row.slab)));
                 }
             }

@@ -88,7 +88,12 @@ impl CellRow {
     /// The row, with the pairs of [`CellRow::pairs`].
     #[must_use]
     pub fn view<'r>(&self, pairs: &'r [(&'r str, &'r str)]) -> RowView<'r> {
-        RowView { timestamp: self.timestamp, line: &[], metadata: Metadata::Pairs(pairs) }
+        RowView {
+            timestamp: self.timestamp,
+            line: &[],
+            columns: None,
+            metadata: Metadata::Pairs(pairs),
+        }
     }
 }
 

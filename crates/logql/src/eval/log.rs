@@ -19,7 +19,7 @@ use super::control::{Account, Meter, Ticker};
 use super::copies::{Arrival, RowKey};
 use super::error::QueryError;
 use super::frame::print;
-use super::scan::{Scan, count_rows, rows_within, view};
+use super::scan::{Scan, check_columns, count_rows, rows_within, view};
 use super::workers::share;
 use super::{Limits, Params};
 use crate::pipeline::{Hints, Outcome, Pipeline, Scratch};
@@ -282,6 +282,8 @@ struct Worker<'a> {
     account: Account<'a>,
     ticker: Ticker<'a>,
     selected: Vec<u32>,
+    /// The line of the current row.
+    line: Vec<u8>,
     stats: QueryStats,
 }
 
@@ -299,6 +301,7 @@ impl<'a> Worker<'a> {
             account: Account::new(meter),
             ticker: Ticker::new(meter),
             selected: Vec::new(),
+            line: Vec::new(),
             stats: QueryStats::default(),
         }
     }
@@ -312,7 +315,7 @@ impl<'a> Worker<'a> {
             let rows = rows_within(&batch, run, &self.query.open_range());
             self.read_run(piece, &batch, run, rows)?;
         }
-        Ok(())
+        check_columns(&batch)
     }
 
     /// Walks the rows of a run in the direction of the query, until no more can matter.
@@ -378,7 +381,9 @@ impl<'a> Worker<'a> {
                 continue;
             };
             let labels = entry_labels(&outcome, query.categorize, &mut self.key, &mut self.labels);
-            let line = outcome.line();
+            self.line.clear();
+            outcome.append_line(&mut self.line);
+            let line = &self.line;
             let key = if query.merges_rows {
                 Some(entry_key(at, run, &labels.text, line))
             } else {
@@ -389,7 +394,7 @@ impl<'a> Worker<'a> {
                 continue;
             }
             self.stats.post_filter_lines += 1;
-            let line = line.to_vec();
+            let line = line.clone();
             let entry = Entry { at, stream: run.fingerprint.0, labels, arrival, key, line };
             self.account.charge(entry.bytes())?;
             self.entries.push(entry);

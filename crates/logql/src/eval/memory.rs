@@ -182,7 +182,7 @@ impl Source for MemorySource {
             WantLines::Lengths => {
                 batch.lengths = entries.iter().map(|entry| entry.line.len() as u32).collect();
             }
-            WantLines::Text => {
+            WantLines::Columns | WantLines::Text => {
                 batch.lines = Lines::with_capacity(entries.len(), 0);
                 entries.iter().for_each(|entry| batch.lines.push(&entry.line));
             }

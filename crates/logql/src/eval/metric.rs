@@ -29,6 +29,22 @@ pub fn evaluate(
     meter: Meter<'_>,
     limits: &Limits,
 ) -> Result<(Value, QueryStats), QueryError> {
+    evaluate_over(expr, params, source, meter, limits, Vec::new())
+}
+
+/// Evaluates a metric query of which some nodes, told by their addresses, are known.
+///
+/// # Errors
+///
+/// Any [`QueryError`].
+pub fn evaluate_over<'a>(
+    expr: &'a MetricExpr,
+    params: &Params,
+    source: &'a dyn Source,
+    meter: Meter<'a>,
+    limits: &Limits,
+    known: Vec<(&'a MetricExpr, Frame)>,
+) -> Result<(Value, QueryStats), QueryError> {
     let steps = Steps::new(params)?;
     check(expr, &steps, limits)?;
     let surroundings = Surroundings { source, steps, meter, threads: params.threads };
@@ -38,6 +54,7 @@ pub fn evaluate(
         surroundings,
         stats,
         repeated: repeated(expr),
+        known,
         leaves: Vec::new(),
         max_series: limit,
         split_ns: params.split_ns,
@@ -63,7 +80,11 @@ pub fn evaluate(
 }
 
 /// Refuses what cannot be evaluated before anything is read.
-fn check(expr: &MetricExpr, steps: &Steps, limits: &Limits) -> Result<(), QueryError> {
+///
+/// # Errors
+///
+/// [`QueryError::Disabled`], [`QueryError::Unsupported`] and [`QueryError::RangeLimit`].
+pub fn check(expr: &MetricExpr, steps: &Steps, limits: &Limits) -> Result<(), QueryError> {
     let mut sketches = false;
     expr.visit(&mut |inner| {
         sketches |= matches!(inner, MetricExpr::Vector(v) if v.op == VectorOp::ApproxTopk);
@@ -89,12 +110,17 @@ struct Evaluation<'a> {
     repeated: Vec<&'a RangeAggregation>,
     /// Those of them that are evaluated already.
     leaves: Vec<(&'a RangeAggregation, Reduction, Frame)>,
+    /// Nodes whose value was there before.
+    known: Vec<(&'a MetricExpr, Frame)>,
     max_series: u32,
     split_ns: i64,
 }
 
 impl<'a> Evaluation<'a> {
     fn operand(&mut self, expr: &'a MetricExpr) -> Result<Operand, QueryError> {
+        if let Some(at) = self.known_at(expr) {
+            return Ok(Operand::Frame(std::mem::take(&mut self.known[at].1)));
+        }
         Ok(Operand::Frame(match expr {
             MetricExpr::Literal(value) => return Ok(Operand::Number(*value)),
             MetricExpr::Constant(value) => constant(*value, &self.surroundings.steps),
@@ -107,8 +133,10 @@ impl<'a> Evaluation<'a> {
             }
             MetricExpr::Vector(aggregation) => {
                 let inner = match pushed_down(aggregation) {
-                    Some((leaf, reduction)) => self.leaf(leaf, reduction)?,
-                    None => self.frame(&aggregation.inner)?,
+                    Some((leaf, reduction)) if self.known_at(&aggregation.inner).is_none() => {
+                        self.leaf(leaf, reduction)?
+                    }
+                    _ => self.frame(&aggregation.inner)?,
                 };
                 aggregate(aggregation, inner, &self.surroundings.steps, self.surroundings.meter)?
             }
@@ -122,6 +150,12 @@ impl<'a> Evaluation<'a> {
                 return combine(operation, left, right, self.surroundings.steps.count());
             }
         }))
+    }
+
+    /// Where a node stands among the known ones. Nodes are told by address: equal expressions may
+    /// stand in a query twice, and each takes its own value.
+    fn known_at(&self, expr: &MetricExpr) -> Option<usize> {
+        self.known.iter().position(|(known, _)| std::ptr::eq(*known, expr))
     }
 
     /// One side of a binary operator, which may have as many series as a whole query: in Loki it is

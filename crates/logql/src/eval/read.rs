@@ -11,7 +11,7 @@ use super::accumulate::{Accumulator, RowSample, Tie};
 use super::cells::{CellReader, Counted, Rest};
 use super::control::{Account, Ticker};
 use super::error::QueryError;
-use super::scan::{Scan, count_rows, line_length, rows_within, view};
+use super::scan::{Scan, check_columns, count_rows, line_length, rows_within, view};
 use super::series::{Gathered, SeriesTable};
 use super::window::{SpanCursor, Windows};
 use super::workers::share;
@@ -184,7 +184,7 @@ impl<'a, A: Accumulator> Reader<'a, A> {
             self.selected = selected;
             start = end;
         }
-        Ok(())
+        check_columns(&batch)
     }
 
     /// The rows to look at, in order of rows.

@@ -10,9 +10,10 @@ use model::{Direction, Matcher, TimeRange, Timestamp};
 use super::control::Meter;
 use super::copies::{Arrival, Copies, RowKey, row_key};
 use super::error::QueryError;
-use crate::pipeline::{Metadata, Pipeline, RowView};
+use crate::pipeline::{ColumnRow, Metadata, Pipeline, RowView};
 use crate::source::{
-    Batch, Piece, RequiredLabel, Selection, Source, StreamRun, Want, WantLines, WantMetadata,
+    Batch, Piece, RequiredLabel, Selection, Source, SourceError, StreamRun, Want, WantLines,
+    WantMetadata,
 };
 
 /// Everything that the threads of one read share.
@@ -46,7 +47,10 @@ impl<'a> Scan<'a> {
         range: TimeRange,
         meter: Meter<'a>,
     ) -> Self {
-        let want = pipeline.wants();
+        let mut want = pipeline.wants();
+        if pipeline.reads_columns() {
+            want.lines = WantLines::Columns;
+        }
         let mut given = pipeline.required_labels();
         // Which levels a piece has is known without reading it.
         given.retain(|label| label.or_texts.is_empty() && *label.name != *LEVEL_NAME);
@@ -72,6 +76,7 @@ impl<'a> Scan<'a> {
             direction,
             required: self.pipeline.required(),
             required_labels: self.pipeline.required_labels(),
+            shard: None,
         })?;
         pieces.retain(|piece| self.range.overlaps(piece.first, piece.last));
         Ok(pieces)
@@ -91,7 +96,9 @@ impl<'a> Scan<'a> {
         let full = Want { lines: WantLines::Text, metadata: WantMetadata::All };
         let mut batch = self.source.load(piece, &self.want)?;
         stats.compressed_bytes += batch.compressed_bytes;
-        if self.want != full && batch.runs.iter().any(|run| self.may_have_copies(&batch, run)) {
+        if !batch.is_full(&self.want)
+            && batch.runs.iter().any(|run| self.may_have_copies(&batch, run))
+        {
             batch = self.source.load(piece, &full)?;
             stats.compressed_bytes += batch.compressed_bytes;
         }
@@ -165,6 +172,7 @@ pub fn view(batch: &Batch, row: usize) -> RowView<'_> {
     RowView {
         timestamp: Timestamp(batch.timestamps[row]),
         line: if row < batch.lines.len() { batch.lines.row(row) } else { &[] },
+        columns: batch.columns.as_ref().and_then(|lines| ColumnRow::new(lines, row)),
         metadata: Metadata::Columns(&batch.metadata, row),
     }
 }
@@ -182,7 +190,12 @@ pub fn line_length(batch: &Batch, row: usize) -> usize {
 /// Counts rows that were looked at.
 pub fn count_rows(stats: &mut QueryStats, piece: &Piece, batch: &Batch, rows: &Range<usize>) {
     let lines = rows.len() as u64;
-    let bytes = if rows.end <= batch.lines.len() {
+    let bytes = if let Some(columns) = &batch.columns {
+        // How long each line is would cost as much as most questions.
+        let all = columns.row_shapes().len().max(1) as u64;
+        u64::try_from(u128::from(columns.line_bytes()) * u128::from(lines) / u128::from(all))
+            .unwrap_or(u64::MAX)
+    } else if rows.end <= batch.lines.len() {
         (batch.lines.start_of(rows.end) - batch.lines.start_of(rows.start)) as u64 - lines
     } else {
         batch.lengths.get(rows.clone()).map_or(0, |all| all.iter().map(|n| u64::from(*n)).sum())
@@ -199,5 +212,20 @@ pub fn count_rows(stats: &mut QueryStats, piece: &Piece, batch: &Batch, rows: &R
         let value =
             |code: &u32| code.checked_sub(1).map_or(0, |at| column.values()[at as usize].len());
         stats.metadata_bytes += codes.iter().map(value).sum::<usize>() as u64;
+    }
+}
+
+/// Checks, after a batch was read, that nothing of its columns was damaged.
+///
+/// # Errors
+///
+/// [`QueryError::Source`].
+pub fn check_columns(batch: &Batch) -> Result<(), QueryError> {
+    match &batch.columns {
+        Some(columns) if columns.is_damaged() => Err(QueryError::Source(SourceError {
+            message: "stored lines are damaged".into(),
+            kind: model::ErrorKind::Corrupt,
+        })),
+        _ => Ok(()),
     }
 }

@@ -71,6 +71,7 @@ fn range_params(step: i64, threads: usize) -> Params {
         limit: 5000,
         categorize: false,
         threads,
+        shard: None,
     }
 }
 
@@ -302,10 +303,19 @@ proptest! {
         let sources: Vec<MemorySource> =
             (0..shards).map(|number| in_pieces(&shard(number), 7, 10 * SECOND)).collect();
         let whole = in_pieces(&streams, 7, 0);
+        let counted = in_pieces(&streams, 7, 10 * SECOND);
         for query in ADDITIVE_QUERIES {
+            let expected = ask(query, &params, &whole);
             let values: Vec<Value> =
                 sources.iter().map(|source| ask(query, &params, source)).collect();
-            assert_same_parts(&ask(query, &params, &whole), &values, query);
+            assert_same_parts(&expected, &values, query);
+            let shard = |index: u64| {
+                let shard = Shard { index: index as u32, of: shards as u32 };
+                Params { shard: Some(shard), ..params.clone() }
+            };
+            let values: Vec<Value> =
+                (0..shards).map(|index| ask(query, &shard(index), &counted)).collect();
+            assert_same_parts(&expected, &values, query);
         }
     }
 }

@@ -290,6 +290,7 @@ mod tests {
                 start: Timestamp(0), end: Timestamp((count - 1) * step), step_ns: step,
                 interval_ns: 0, split_ns: 0, direction: Direction::Forward, limit: 0, categorize: false,
                 threads: 1,
+                shard: None,
             };
             let windows = Windows::new(&Steps::new(&params).unwrap(), range, 0);
             let control = Control::new();

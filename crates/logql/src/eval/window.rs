@@ -280,6 +280,7 @@ mod tests {
             limit: 100,
             categorize: false,
             threads: 1,
+            shard: None,
         }
     }
 

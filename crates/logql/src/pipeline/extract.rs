@@ -1,5 +1,6 @@
 //! The side of a parser that knows labels: it names, keeps or refuses what the parser finds.
 
+use super::column_plan::{ColumnRow, PlannedField};
 use super::hints::ExtractPlan;
 use super::keys::{KeyCursor, KeyName, Keys};
 use super::labels::{RowLabels, Value};
@@ -105,6 +106,31 @@ impl<'e, 'r> Extractor<'e, 'r> {
             Ok(())
         });
         made.unwrap_or(Value::EMPTY)
+    }
+
+    /// The value of a field in a row whose line was taken apart.
+    #[inline]
+    fn field_value(&mut self, field: &PlannedField, at: ColumnRow<'_>) -> Value {
+        let timestamp = self.view.timestamp.0;
+        let made: Result<Value, std::convert::Infallible> = self.labels.make_with(|out| {
+            field.append_value(at.lines.as_ref(), at.rank, timestamp, out);
+            Ok(())
+        });
+        made.unwrap_or(Value::EMPTY)
+    }
+
+    /// Sets the labels of fields one after the other, as a parser that finds them in the line.
+    pub(super) fn take(&mut self, fields: &[PlannedField], at: ColumnRow<'_>) -> Flow {
+        for field in fields {
+            if let Some(name) = self.accept(field.name) {
+                let value = self.field_value(field, at);
+                let flow = self.set(name, value);
+                if flow != Flow::Continue {
+                    return flow;
+                }
+            }
+        }
+        Flow::Continue
     }
 
     /// Sets a label and says whether to go on.

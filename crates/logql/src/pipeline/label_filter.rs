@@ -90,24 +90,8 @@ impl Filter {
                 };
                 test.matches(value) != *is_negative
             }
-            Self::Number { name, op, value } => {
-                compare(
-                    labels,
-                    view,
-                    *name,
-                    |text| Ok(op.holds(number::parse_float(text)?, *value)),
-                )
-            }
-            Self::Duration { name, op, nanos } => compare(labels, view, *name, |text| {
-                Ok(op.holds(number::parse_duration(text)?, *nanos))
-            }),
-            Self::Bytes { name, op, bytes } => {
-                compare(
-                    labels,
-                    view,
-                    *name,
-                    |text| Ok(op.holds(number::parse_bytes(text)?, *bytes)),
-                )
+            Self::Number { name, .. } | Self::Duration { name, .. } | Self::Bytes { name, .. } => {
+                self.compare(labels, view, *name)
             }
             Self::Ip { name, matcher, is_negative } => {
                 if labels.has_error() {
@@ -128,6 +112,46 @@ impl Filter {
         }
     }
 
+    /// Runs a comparison on a label's value: absent drops, failure keeps and marks.
+    fn compare(&self, labels: &mut RowLabels, view: RowView<'_>, name: NameId) -> bool {
+        if name == ERROR || name == ERROR_DETAILS {
+            return false;
+        }
+        let Some(value) = labels.get(view, name) else { return false };
+        match self.holds(value) {
+            Ok(keeps) => keeps,
+            Err(details) => {
+                if !labels.has_error() {
+                    labels.set_error(FILTER_ERROR, Some(&details));
+                }
+                true
+            }
+        }
+    }
+
+    /// Whether a comparison holds for a value, or why the value does not convert.
+    fn holds(&self, value: &[u8]) -> Result<bool, String> {
+        let text = String::from_utf8_lossy(value);
+        Ok(match self {
+            Self::Number { op, value, .. } => op.holds(number::parse_float(&text)?, *value),
+            Self::Duration { op, nanos, .. } => op.holds(number::parse_duration(&text)?, *nanos),
+            Self::Bytes { op, bytes, .. } => op.holds(number::parse_bytes(&text)?, *bytes),
+            Self::Text { .. } | Self::Ip { .. } | Self::All(_) | Self::Any(_) => true,
+        })
+    }
+
+    /// Whether a row is dropped for sure when the filter's one label has this value, or is absent.
+    pub(super) fn drops(&self, value: Option<&[u8]>) -> bool {
+        match (self, value) {
+            (Self::Text { test, is_negative, .. }, value) => {
+                test.matches(value.unwrap_or_default()) == *is_negative
+            }
+            (Self::Ip { .. } | Self::All(_) | Self::Any(_), _) => false,
+            (_, None) => true,
+            (comparison, Some(value)) => comparison.holds(value) == Ok(false),
+        }
+    }
+
     /// The label of a filter that looks at one only and is no combination.
     pub(super) fn single_name(&self) -> Option<NameId> {
         match self {
@@ -145,32 +169,6 @@ impl Filter {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.names(out)),
             single => out.extend(single.single_name()),
-        }
-    }
-}
-
-/// Runs a comparison on a label's value: absent drops, failure keeps and marks.
-fn compare(
-    labels: &mut RowLabels,
-    view: RowView<'_>,
-    name: NameId,
-    test: impl FnOnce(&str) -> Result<bool, String>,
-) -> bool {
-    if name == ERROR || name == ERROR_DETAILS {
-        return false;
-    }
-    let Some(value) = labels.get(view, name) else { return false };
-    let result = match std::str::from_utf8(value) {
-        Ok(text) => test(text),
-        Err(_) => test(&String::from_utf8_lossy(value)),
-    };
-    match result {
-        Ok(keeps) => keeps,
-        Err(details) => {
-            if !labels.has_error() {
-                labels.set_error(FILTER_ERROR, Some(&details));
-            }
-            true
         }
     }
 }

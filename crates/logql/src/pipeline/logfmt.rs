@@ -60,6 +60,16 @@ impl Logfmt {
         }
     }
 
+    /// Whether the stage names the keys it wants.
+    pub(super) fn has_extracts(&self) -> bool {
+        !self.extracts.is_empty()
+    }
+
+    /// Whether keys without a value become labels.
+    pub(super) fn keeps_empty(&self) -> bool {
+        self.keeps_empty
+    }
+
     fn run_all(
         &self,
         line: &[u8],

@@ -2,6 +2,7 @@
 
 use model::Timestamp;
 
+use super::column_plan::{self, ColumnPlan};
 use super::decolorize::Decolorizer;
 use super::drop_keep::{self, Item};
 use super::extract::Flow;
@@ -46,6 +47,7 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 pub(super) struct StepBuffers {
     pub(super) json: JsonBuffers,
+    pub(super) columns: ColumnPlan,
     pub(super) labels: Vec<(NameId, Value)>,
 }
 
@@ -107,6 +109,18 @@ impl Step {
         )
     }
 
+    /// Whether the step looks at the line other than to parse it into labels by `json` or `logfmt`,
+    /// or may change it.
+    pub(super) fn reads_line(&self) -> bool {
+        match self {
+            Self::Json | Self::Logfmt(_) | Self::Filter(_) | Self::Drop(_) | Self::Keep(_) => false,
+            Self::LabelFormat(_) => {
+                self.formatters().any(|formatter| formatter.template().calls("__line__"))
+            }
+            _ => true,
+        }
+    }
+
     /// Runs the step; answers whether the row stays.
     fn run(
         &mut self,
@@ -115,7 +129,20 @@ impl Step {
         (keys, buffers): (&mut Keys, &mut StepBuffers),
         now: Timestamp,
     ) -> bool {
+        let columns = row.view.columns.filter(|_| !row.lines.is_rewritten);
         let flow = match self {
+            Self::Json
+                if let Some(at) = columns
+                    && let Some(fields) = buffers.columns.json(at.shape) =>
+            {
+                column_plan::run(row, plan, fields)
+            }
+            Self::Logfmt(_)
+                if let Some(at) = columns
+                    && let Some(fields) = buffers.columns.logfmt(at.shape) =>
+            {
+                column_plan::run(row, plan, fields)
+            }
             Self::Line(test) => return test.keeps(row.line()),
             Self::Json => json::run(row, plan, keys, &mut buffers.json),
             Self::JsonPaths(paths) => paths.run(row, plan),

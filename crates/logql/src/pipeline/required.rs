@@ -273,6 +273,7 @@ mod tests {
             let row = RowView {
                 timestamp: Timestamp(0),
                 line: line.as_bytes(),
+                columns: None,
                 metadata: Metadata::Pairs(&[]),
             };
             let mut scratch = pipeline.scratch();

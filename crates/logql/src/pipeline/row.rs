@@ -3,6 +3,7 @@
 use model::Timestamp;
 use model::columns::TextColumn;
 
+use super::column_plan::ColumnRow;
 use super::labels::RowLabels;
 use super::names::NameId;
 
@@ -11,8 +12,10 @@ use super::names::NameId;
 pub struct RowView<'a> {
     /// When.
     pub timestamp: Timestamp,
-    /// The line; empty when the pipeline does not want lines.
+    /// The line; empty when the pipeline does not want lines, or when it was taken apart.
     pub line: &'a [u8],
+    /// Where the line is, if it was taken apart.
+    pub columns: Option<ColumnRow<'a>>,
     /// Its structured metadata.
     pub metadata: Metadata<'a>,
 }

@@ -57,6 +57,11 @@ impl Sweep {
         Self { tests, driver }
     }
 
+    /// All filters that may drop a line.
+    pub(super) fn tests(&self) -> &[LineTest] {
+        &self.tests
+    }
+
     /// Whether every line passes.
     pub(super) fn is_empty(&self) -> bool {
         self.tests.is_empty()
@@ -265,7 +270,8 @@ fn test_hir(test: &TextTest) -> Option<Hir> {
     }
 }
 
-fn require(test: &TextTest, out: &mut Vec<Required>) {
+/// What a text that passes a test must hold.
+pub(super) fn require(test: &TextTest, out: &mut Vec<Required>) {
     let exactly = |text: &[u8]| Required { any_of: vec![text.into()], ignores_case: false };
     match test {
         TextTest::Contains(literal) => out.push(exactly(literal.as_bytes())),

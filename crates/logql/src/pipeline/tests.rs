@@ -71,6 +71,7 @@ fn run(case: &Case<'_>) -> Option<Outcome> {
     let row = RowView {
         timestamp: Timestamp(1_795_006_584_133_009_196),
         line: case.line.as_bytes(),
+        columns: None,
         metadata: Metadata::Pairs(case.metadata),
     };
     // Twice: nothing of a row may stay behind in the scratch.
@@ -386,6 +387,7 @@ fn labels_have_categories() {
         let row = RowView {
             timestamp: Timestamp(0),
             line: line.as_bytes(),
+            columns: None,
             metadata: Metadata::Pairs(metadata),
         };
         let outcome = pipeline.process(&base, row, &mut scratch).unwrap();
@@ -474,6 +476,7 @@ fn keys_tell_series_apart() {
             let row = RowView {
                 timestamp: Timestamp(0),
                 line: line.as_bytes(),
+                columns: None,
                 metadata: Metadata::Pairs(&[]),
             };
             let outcome = pipeline.process(base, row, &mut scratch).unwrap();
@@ -499,6 +502,7 @@ fn names_are_forgotten_when_there_are_too_many() {
         let row = RowView {
             timestamp: Timestamp(0),
             line: line.as_bytes(),
+            columns: None,
             metadata: Metadata::Pairs(metadata),
         };
         let outcome = pipeline.process(&base, row, &mut scratch).unwrap();
@@ -562,7 +566,7 @@ proptest! {
         let mut scratch = pipeline.scratch();
         let base = Labels::new([("app", "x"), ("a", "s")]);
         let _ = pipeline.admits(&line, &mut scratch);
-        let row = RowView { timestamp: Timestamp(0), line: &line, metadata: Metadata::Pairs(&[]) };
+        let row = RowView { timestamp: Timestamp(0), line: &line, columns: None, metadata: Metadata::Pairs(&[]) };
         if let Some(outcome) = pipeline.process(&base, row, &mut scratch) {
             let labels = outcome.series_labels();
             prop_assert!(labels.windows(2).all(|pair| pair[0].0 < pair[1].0));

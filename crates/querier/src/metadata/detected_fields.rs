@@ -189,6 +189,7 @@ impl Querier {
             limit: request.line_limit,
             categorize: true,
             threads: self.config.threads_per_query,
+            shard: None,
         };
         let own = Arc::clone(&limits);
         self.run_measured(Operation::detected_fields, &tenants, &limits, move |rows, control| {
@@ -266,6 +267,7 @@ impl Reader {
         let row = RowView {
             timestamp: entry.timestamp,
             line: &entry.line,
+            columns: None,
             metadata: Metadata::Pairs(&[]),
         };
         let mut labels: ResultLabels =

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use logql::Removal;
+use logql::pipeline::RowView;
 use logql::source::{Batch, Piece, StreamRun, Want, WantLines, WantMetadata};
-use model::{Labels, TenantId, Timestamp};
+use logql::{Removal, RemovalScratch};
+use model::{Labels, TenantId, TimeRange, Timestamp};
 use parking_lot::Mutex;
 use segment::StreamTable;
 use store::{Deletes, Retention, Store};
@@ -104,6 +105,27 @@ impl Hidden {
         self.touches(first, last) && self.hides_all(&streams.labels(ordinal), first, last)
     }
 
+    /// Whether some row of a stream between two times (inclusive) may be hidden.
+    pub(crate) fn touches_stream(
+        &self,
+        labels: impl FnOnce() -> Labels,
+        first: Timestamp,
+        last: Timestamp,
+    ) -> bool {
+        if !self.touches(first, last) {
+            return false;
+        }
+        let labels = labels();
+        self.cutoff(&labels).is_some_and(|cutoff| first < cutoff)
+            || self.removals_of(&labels, first, last).next().is_some()
+    }
+
+    /// Whether every row of a stream in a range is hidden, whatever its rows are.
+    pub(crate) fn hides_range(&self, labels: &Labels, range: TimeRange) -> bool {
+        let last = Timestamp(range.end.0.saturating_sub(1));
+        self.touches(range.start, last) && self.hides_all(labels, range.start, last)
+    }
+
     /// Whether some row of a piece's runs may be hidden.
     pub(crate) fn touches_runs(&self, piece: &Piece, runs: &[StreamRun]) -> bool {
         let (first, last) = (piece.first, piece.last);
@@ -114,11 +136,27 @@ impl Hidden {
             })
     }
 
+    /// Loads a piece and takes hidden rows out of it; `load` is asked again when telling them
+    /// needs more than is wanted.
+    pub(crate) fn load<E>(
+        &self,
+        piece: &Piece,
+        want: &Want,
+        load: impl Fn(&Want) -> Result<Batch, E>,
+    ) -> Result<Batch, E> {
+        let mut batch = load(want)?;
+        if let Some(more) = self.wants_more(piece, &batch, want) {
+            batch = load(&more)?;
+        }
+        self.hide(piece, &mut batch);
+        Ok(batch)
+    }
+
     /// What has to be loaded beyond what is wanted to tell which rows of a piece are hidden;
     /// `None` when a batch says it already.
-    pub(crate) fn wants_more(&self, piece: &Piece, batch: &Batch, want: &Want) -> Option<Want> {
+    fn wants_more(&self, piece: &Piece, batch: &Batch, want: &Want) -> Option<Want> {
         let full = Want { lines: WantLines::Text, metadata: WantMetadata::All };
-        if *want == full || !self.touches(piece.first, piece.last) {
+        if batch.is_full(want) || !self.touches(piece.first, piece.last) {
             return None;
         }
         let needs_text = |run: &StreamRun| {
@@ -128,7 +166,7 @@ impl Hidden {
     }
 
     /// Takes hidden rows out of a batch.
-    pub(crate) fn hide(&self, piece: &Piece, batch: &mut Batch) {
+    fn hide(&self, piece: &Piece, batch: &mut Batch) {
         if !self.touches(piece.first, piece.last) {
             return;
         }
@@ -170,6 +208,30 @@ impl Hidden {
     ) -> impl Iterator<Item = &Removal> {
         let meets = move |removal: &&Removal| removal.range().overlaps(first, last);
         self.removals.iter().filter(meets).filter(|removal| removal.matches(labels))
+    }
+}
+
+/// Tells of new entries of one tenant which must not be shown, as of one moment.
+pub struct HiddenEntries {
+    hidden: Hidden,
+    scratches: Vec<RemovalScratch>,
+}
+
+impl HiddenEntries {
+    pub(crate) fn new(hidden: Hidden) -> Self {
+        let scratches = hidden.removals.iter().map(Removal::scratch).collect();
+        Self { hidden, scratches }
+    }
+
+    /// Whether a row of a stream has expired or is named by a delete request.
+    pub fn hides(&mut self, labels: &Labels, row: RowView<'_>) -> bool {
+        self.hidden.cutoff(labels).is_some_and(|cutoff| row.timestamp < cutoff)
+            || self
+                .hidden
+                .removals
+                .iter()
+                .zip(&mut self.scratches)
+                .any(|(removal, scratch)| removal.means(labels, row, scratch))
     }
 }
 

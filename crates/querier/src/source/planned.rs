@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use logql::source::{Batch, Cell, Cells, Selection, SourceError, StreamRun, Want};
 use logql::source::{WantLines, WantMetadata};
+use model::column_lines::ColumnLines;
 use model::columns::Lines;
 use model::{Fingerprint, Labels, TimeRange, Timestamp};
-use segment::{BlockMeta, MetadataColumn, SegmentCells};
+use segment::{BlockMeta, LineCodec, MetadataColumn, SegmentCells};
 use store::{SegmentFooter, Store, StoredSegment};
 
 use crate::source::label_pool::LabelPool;
@@ -137,6 +138,13 @@ impl PlannedSegment {
         selected
     }
 
+    /// The rows of a block that are selected, by run, with the index of the stream among the
+    /// selected ones.
+    pub(crate) fn selected_rows(&self, block: usize) -> Vec<(usize, Range<usize>)> {
+        let runs = self.footer.blocks().get(block).map(|block| self.selected_runs(block));
+        runs.into_iter().flatten().map(|run| (run.stream, run.rows)).collect()
+    }
+
     /// Labels and hash of a selected stream.
     fn labels(&self, stream: usize) -> (Labels, Fingerprint) {
         let ordinal = self.ordinals[stream];
@@ -223,24 +231,6 @@ impl PlannedSegment {
         Ok(true)
     }
 
-    /// Calls `visit` for each of a block's selected rows with the index of the stream among the
-    /// selected ones, its time and its line's length.
-    pub(crate) fn visit_lengths(
-        &self,
-        store: &Store,
-        block: usize,
-        visit: &mut dyn FnMut(usize, Timestamp, u32),
-    ) -> Result<(), SourceError> {
-        let want = Want { lines: WantLines::Lengths, metadata: WantMetadata::None };
-        let batch = self.load(store, block, &want, &Origins::default())?;
-        for selected in self.selected_runs(&self.footer.blocks()[block]) {
-            for row in selected.rows {
-                visit(selected.stream, Timestamp(batch.timestamps[row]), batch.lengths[row]);
-            }
-        }
-        Ok(())
-    }
-
     /// The counts of a block's selected rows, by index among the selected runs.
     fn selected_cells(
         &self,
@@ -314,7 +304,8 @@ impl<'a> Columns<'a> {
             // Blocks that keep no lengths have them with their lines.
             WantLines::Lengths if block.lengths.is_empty() => (0..0, block.lines.clone()),
             WantLines::Lengths => (block.lengths.clone(), 0..0),
-            WantLines::Text => (block.lengths.clone(), block.lines.clone()),
+            WantLines::Columns if block.codec == LineCodec::Columns => (0..0, block.lines.clone()),
+            WantLines::Columns | WantLines::Text => (block.lengths.clone(), block.lines.clone()),
         };
         let metadata = self.metadata.iter().map(|column| column.range.clone());
         [block.timestamps.clone(), lengths, lines].into_iter().chain(metadata).collect()
@@ -324,15 +315,29 @@ impl<'a> Columns<'a> {
     fn decode(&self, bytes: &[bytes::Bytes]) -> segment::Result<Batch> {
         let block = self.block;
         let timestamps = segment::decode_timestamps(block, &bytes[0])?;
+        let metadata = self
+            .metadata
+            .iter()
+            .zip(&bytes[3..])
+            .map(|(column, bytes)| segment::decode_metadata(column, bytes))
+            .collect::<segment::Result<_>>()?;
+        if self.lines == WantLines::Columns
+            && let Some(columns) = segment::decode_columns(block, &bytes[2])?
+        {
+            let columns: Option<Arc<dyn ColumnLines>> = Some(Arc::new(columns));
+            return Ok(Batch { timestamps, columns, metadata, ..Batch::default() });
+        }
         let mut lengths = match self.lines {
             WantLines::None => Vec::new(),
             WantLines::Lengths if block.lengths.is_empty() => {
                 segment::decode_line_lengths(block, &bytes[2])?
             }
-            WantLines::Lengths | WantLines::Text => segment::decode_lengths(block, &bytes[1])?,
+            WantLines::Lengths | WantLines::Columns | WantLines::Text => {
+                segment::decode_lengths(block, &bytes[1])?
+            }
         };
         let lines = match self.lines {
-            WantLines::Text => {
+            WantLines::Columns | WantLines::Text => {
                 segment::decode_first_lines(block, &timestamps, &lengths, &bytes[2], self.rows)?
             }
             WantLines::None | WantLines::Lengths => Lines::default(),
@@ -340,12 +345,6 @@ impl<'a> Columns<'a> {
         if lengths.is_empty() {
             lengths.extend((0..lines.len()).map(|row| lines.row_len(row) as u32));
         }
-        let metadata = self
-            .metadata
-            .iter()
-            .zip(&bytes[3..])
-            .map(|(column, bytes)| segment::decode_metadata(column, bytes))
-            .collect::<segment::Result<_>>()?;
         Ok(Batch { timestamps, lengths, lines, metadata, ..Batch::default() })
     }
 }

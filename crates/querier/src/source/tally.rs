@@ -2,8 +2,9 @@
 //!
 //! Numbers come from stream tables where a stream lies in one span as a whole, from counts of
 //! cells elsewhere, and from the rows themselves where neither helps; so they are exact but for
-//! rows that exist twice, and for cells that an edge cuts when there are many. Bytes count lines and structured metadata.
-//! The latter is measured on a sample of blocks, which is all of them when they are few.
+//! rows that exist twice, and for cells that an edge cuts, or of which rows are hidden, when there
+//! are many. Bytes count lines and structured metadata. The latter is measured on a sample of
+//! blocks, which is all of them when they are few.
 
 use hashbrown::HashMap;
 use logql::source::{Batch, Cell, Piece, Selection, SourceError, Want, WantLines, WantMetadata};
@@ -18,6 +19,9 @@ use crate::source::tenant::{Plan, TenantSource};
 /// Blocks whose rows are read because the edge of a span cuts their cells; in further ones the
 /// cell is shared out by time.
 const EXACT_BLOCKS_MAX: usize = 64;
+/// Blocks whose rows are read because some of them are hidden; of further ones the part is taken to
+/// be hidden that was in these.
+const HIDDEN_BLOCKS_MAX: usize = 128;
 /// Blocks and pieces of heads whose structured metadata is measured.
 const SAMPLES_MAX: usize = 32;
 
@@ -106,8 +110,15 @@ pub(crate) fn tally(
     let selection = Selection::all(matchers, spans.range());
     let plan = source.plan(&selection)?;
     let metadata = MetadataBytes::measure(source, &plan, &selection)?;
-    let exact_blocks_left = std::cell::Cell::new(EXACT_BLOCKS_MAX);
-    let tally = Tally { source, selection: &selection, spans, metadata, exact_blocks_left };
+    let tally = Tally {
+        source,
+        selection: &selection,
+        spans,
+        metadata,
+        exact_blocks_left: std::cell::Cell::new(EXACT_BLOCKS_MAX),
+        hidden_blocks_left: std::cell::Cell::new(HIDDEN_BLOCKS_MAX),
+        touched_rows: std::cell::Cell::default(),
+    };
     for (piece, _) in &plan.heads {
         tally.head(&plan, piece, sink)?;
     }
@@ -124,6 +135,9 @@ struct Tally<'a> {
     spans: &'a Spans,
     metadata: MetadataBytes,
     exact_blocks_left: std::cell::Cell<usize>,
+    hidden_blocks_left: std::cell::Cell<usize>,
+    /// Of the rows of streams with hidden rows that were read: those that are seen, and all.
+    touched_rows: std::cell::Cell<(u64, u64)>,
 }
 
 /// A selected stream of a segment.
@@ -132,8 +146,10 @@ struct Part {
     number: usize,
     /// Bytes of structured metadata of its rows, on average.
     per_row: f64,
-    /// Whether its rows lie in more than one span.
+    /// Whether its rows lie in more than one span, or some may be hidden.
     cut: bool,
+    /// Whether some of its rows may be hidden.
+    touched: bool,
 }
 
 impl Tally<'_> {
@@ -156,7 +172,7 @@ impl Tally<'_> {
                     let key = StreamKey::of(run.labels.iter());
                     sink.stream(key, &mut run.labels.iter())
                 });
-                sink.count(stream, span, 1.0, f64::from(batch.lengths[row]) + per_row);
+                sink.count(stream, span, 1.0, length(&batch, row) + per_row);
             }
         }
         Ok(())
@@ -173,14 +189,17 @@ impl Tally<'_> {
             let key = segment.footer.keys()[*ordinal as usize];
             let number = sink.stream(key, &mut streams.pairs(*ordinal));
             let per_row = self.metadata.per_row(key.fingerprint());
-            let span = self.spans.holding(streams.first(*ordinal));
-            let whole = span.filter(|s| Some(*s) == self.spans.holding(streams.last(*ordinal)));
+            let (first, last) = (streams.first(*ordinal), streams.last(*ordinal));
+            let hidden = self.source.hidden();
+            let touched = hidden.touches_stream(|| streams.labels(*ordinal), first, last);
+            let span = self.spans.holding(first).filter(|_| !touched);
+            let whole = span.filter(|s| Some(*s) == self.spans.holding(last));
             if let Some(span) = whole {
                 let rows = streams.rows(*ordinal) as f64;
                 let bytes = streams.bytes(*ordinal) as f64 + rows * per_row;
                 sink.count(number, span, rows, bytes);
             }
-            parts.push(Part { number, per_row, cut: whole.is_none() });
+            parts.push(Part { number, per_row, cut: whole.is_none(), touched });
         }
         if parts.iter().any(|part| part.cut) {
             self.blocks(segment, &parts, sink)?;
@@ -188,7 +207,7 @@ impl Tally<'_> {
         Ok(())
     }
 
-    /// Counts the streams of a segment that do not lie in one span.
+    /// Counts the streams of a segment that do not lie in one span, or have hidden rows.
     fn blocks(
         &self,
         segment: &PlannedSegment,
@@ -196,35 +215,68 @@ impl Tally<'_> {
         sink: &mut dyn TallySink,
     ) -> Result<(), SourceError> {
         let store = self.source.store();
-        for (index, ..) in segment.blocks(self.selection.range) {
+        for (index, _, first, last) in segment.blocks(self.selection.range) {
             let mut cells = Vec::new();
             let counted = segment.visit_cells(store, index, &mut |stream, cell| {
                 if parts[stream].cut {
                     cells.push((stream, *cell));
                 }
             })?;
+            let is_touched = |(stream, _): &(usize, _)| parts[*stream].touched;
+            let touched = segment.selected_rows(index).iter().any(is_touched);
             let is_cut = |(_, cell): &(usize, Cell)| !self.spans.hold(cell.start, cell.end);
-            if counted && !(cells.iter().any(is_cut) && self.may_read_rows()) {
-                for (stream, cell) in cells {
-                    self.cell(segment, (stream, &parts[stream]), &cell, sink);
-                }
+            let exact = if touched {
+                take_one(&self.hidden_blocks_left)
+            } else {
+                cells.iter().any(is_cut) && take_one(&self.exact_blocks_left)
+            };
+            if !counted || exact {
+                self.rows((segment, index), (first, last), parts, sink)?;
                 continue;
             }
-            segment.visit_lengths(store, index, &mut |stream, at, length| {
-                let part = &parts[stream];
-                if let Some(span) = self.spans.holding(at).filter(|_| part.cut) {
-                    sink.count(part.number, span, 1.0, f64::from(length) + part.per_row);
-                }
-            })?;
+            for (stream, cell) in cells {
+                self.cell(segment, (stream, &parts[stream]), &cell, sink);
+            }
         }
         Ok(())
     }
 
-    /// Whether one more block of rows may be read for the sake of exact numbers.
-    fn may_read_rows(&self) -> bool {
-        let left = self.exact_blocks_left.get();
-        self.exact_blocks_left.set(left.saturating_sub(1));
-        left > 0
+    /// Counts the rows of a block that are seen.
+    fn rows(
+        &self,
+        (segment, block): (&PlannedSegment, usize),
+        (first, last): (Timestamp, Timestamp),
+        parts: &[Part],
+        sink: &mut dyn TallySink,
+    ) -> Result<(), SourceError> {
+        let selected = segment.selected_rows(block);
+        let want = Want { lines: WantLines::Lengths, metadata: WantMetadata::None };
+        let (id, origin, rank, rows, bytes) = (0, 0, 0, 0, 0);
+        let piece = Piece { id, origin, rank, first, last, rows, bytes, is_head: false };
+        let origins = Origins::default();
+        let batch = self
+            .source
+            .hidden()
+            .load(&piece, &want, |want| segment.load(self.source.store(), block, want, &origins))?;
+        let (mut seen, mut all) = self.touched_rows.get();
+        let touched = selected.iter().filter(|(stream, _)| parts[*stream].touched);
+        all += touched.map(|(_, rows)| rows.len() as u64).sum::<u64>();
+        for run in &batch.runs {
+            // Hiding rows cuts runs into parts, which lie in the runs that were selected.
+            let at = selected.partition_point(|(_, rows)| rows.end <= run.rows.start);
+            let Some((stream, _)) = selected.get(at) else { continue };
+            let part = &parts[*stream];
+            if part.touched {
+                seen += run.rows.len() as u64;
+            }
+            for row in run.rows.clone().filter(|_| part.cut) {
+                if let Some(span) = self.spans.holding(Timestamp(batch.timestamps[row])) {
+                    sink.count(part.number, span, 1.0, length(&batch, row) + part.per_row);
+                }
+            }
+        }
+        self.touched_rows.set((seen, all));
+        Ok(())
     }
 
     /// Shares a cell out to the spans that it meets, by time.
@@ -241,10 +293,28 @@ impl Tally<'_> {
         let after_last = Timestamp(streams.last(ordinal).0.saturating_add(1));
         let (start, end) = (cell.start.max(streams.first(ordinal)), cell.end.min(after_last));
         let bytes = cell.bytes as f64 + cell.lines as f64 * part.per_row;
+        let seen = match self.touched_rows.get() {
+            (seen, all) if part.touched && all > 0 => seen as f64 / all as f64,
+            _ => 1.0,
+        };
         for (span, share) in self.spans.shares(start, end) {
+            let share = share * seen;
             sink.count(part.number, span, cell.lines as f64 * share, bytes * share);
         }
     }
+}
+
+/// Takes one of what is left, if there is any.
+fn take_one(left: &std::cell::Cell<usize>) -> bool {
+    let count = left.get();
+    left.set(count.saturating_sub(1));
+    count > 0
+}
+
+/// Bytes of a row's line.
+fn length(batch: &Batch, row: usize) -> f64 {
+    let known = batch.lengths.get(row).map(|length| *length as usize);
+    known.unwrap_or_else(|| batch.lines.row_len(row)) as f64
 }
 
 /// How many bytes of structured metadata the rows of streams have on average.

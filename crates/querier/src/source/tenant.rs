@@ -184,14 +184,19 @@ impl TenantSource {
         self.plans.read().segments.len()
     }
 
-    /// Loads a piece of a head.
+    /// What must not be seen.
+    pub(crate) fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    /// Loads a piece of a head, as the head knows it, without what must not be seen.
     pub(crate) fn load_head(
         &self,
         view: &View,
         piece: &Piece,
         want: &Want,
     ) -> Result<Batch, SourceError> {
-        view.heads.load(piece, want)
+        self.hidden.load(piece, want, |want| view.heads.load(piece, want))
     }
 
     /// Notes what cannot be read, or fails, as configured. What does not exist any more always
@@ -218,6 +223,9 @@ impl TenantSource {
         let view = self.view(matchers, range);
         let mut seen = HashSet::new();
         for stream in view.heads.streams(matchers, range)? {
+            if self.hidden.hides_range(&stream.labels, range) {
+                continue;
+            }
             if seen.insert(StreamKey::of(stream.labels.iter())) {
                 visit(&mut stream.labels.iter());
             }
@@ -377,12 +385,7 @@ impl Source for TenantSource {
     }
 
     fn load(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
-        let mut batch = self.load_all(piece, want)?;
-        if let Some(more) = self.hidden.wants_more(piece, &batch, want) {
-            batch = self.load_all(piece, &more)?;
-        }
-        self.hidden.hide(piece, &mut batch);
-        Ok(batch)
+        self.hidden.load(piece, want, |want| self.load_all(piece, want))
     }
 
     fn cells(&self, piece: &Piece) -> Result<Option<Cells>, SourceError> {
@@ -399,6 +402,9 @@ impl Source for TenantSource {
         let view = self.view(matchers, range);
         let mut merged = MergedStreams::default();
         for stream in view.heads.streams(matchers, range)? {
+            if self.hidden.hides_range(&stream.labels, range) {
+                continue;
+            }
             let found = merged.find(StreamKey::of(stream.labels.iter()), || stream.labels.clone());
             found.rows += stream.rows;
             found.bytes += stream.bytes;
@@ -433,7 +439,7 @@ impl TenantSource {
     fn load_all(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
         if piece.id & HEAD != 0 {
             let Some(head) = self.head(piece) else { return Ok(Batch::default()) };
-            let mut batch = self.load_head(&head.view, &head.piece, want)?;
+            let mut batch = head.view.heads.load(&head.piece, want)?;
             let Batch { runs, timestamps, .. } = &mut batch;
             for run in runs {
                 let times = timestamps.get(run.rows.clone()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What is asked: whose rows, which of them, and which columns.
 
 use ::bytes::Bytes;
-use logql::source::{Required, RequiredLabel, Selection, Want, WantLines, WantMetadata};
+use logql::source::{Required, RequiredLabel, Selection, Shard, Want, WantLines, WantMetadata};
 use model::{Direction, MatchOp, Matcher, TenantId, TimeRange};
 
 use super::Decoded;
@@ -84,6 +84,11 @@ pub fn encode_selection(selection: &Selection) -> Bytes {
         out.number(label.or_texts.len() as u64);
         label.or_texts.iter().for_each(|text| out.text(text));
     }
+    out.flag(selection.shard.is_some());
+    if let Some(shard) = selection.shard {
+        out.number(u64::from(shard.index));
+        out.number(u64::from(shard.of));
+    }
     out.finish()
 }
 
@@ -107,8 +112,15 @@ pub fn decode_selection(bytes: &[u8]) -> Decoded<Selection> {
         let values = reader.list(1, |reader| reader.text().map(Box::from))?;
         Ok(RequiredLabel { name, values, or_texts: reader.list(1, text)? })
     })?;
+    let shard = reader.flag()?.then(|| read_shard(&mut reader)).transpose()?;
     reader.finish()?;
-    Ok(Selection { matchers, range, direction, required, required_labels })
+    Ok(Selection { matchers, range, direction, required, required_labels, shard })
+}
+
+fn read_shard(reader: &mut Reader<'_>) -> Decoded<Shard> {
+    let mut number = || u32::try_from(reader.number()?).map_err(|_| damaged("a shard"));
+    let shard = Shard { index: number()?, of: number()? };
+    if shard.index < shard.of { Ok(shard) } else { Err(damaged("a shard")) }
 }
 
 /// Encodes which columns are wanted.
@@ -118,7 +130,8 @@ pub fn encode_want(want: &Want) -> Bytes {
     out.byte(match want.lines {
         WantLines::None => 0,
         WantLines::Lengths => 1,
-        WantLines::Text => 2,
+        // Heads keep lines as they came.
+        WantLines::Columns | WantLines::Text => 2,
     });
     match &want.metadata {
         WantMetadata::None => out.byte(0),

@@ -131,6 +131,11 @@ impl Section {
         })
     }
 
+    /// The same section, behind so many bytes more.
+    pub(crate) fn behind(self, bytes: u64) -> Self {
+        Self { offset: self.offset + bytes, ..self }
+    }
+
     pub(crate) fn range(&self) -> Range<u64> {
         self.offset..self.offset + self.len
     }

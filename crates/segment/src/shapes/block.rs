@@ -41,8 +41,8 @@ pub(super) struct ShapeParts {
 pub(super) enum Column {
     /// From this place of the texts on.
     Text { first: u32, classes: u8 },
-    /// Codes from this place on, for the texts from that place on.
-    Dictionary { codes: u32, first: u32, distinct: u32 },
+    /// So many codes from this place on, for the texts from that place on.
+    Dictionary { codes: u32, rows: u32, first: u32, distinct: u32 },
     /// Numbers from this place on, and with [`Digits::Any`] their lengths.
     Number { first: u32, digits: Digits, lengths: u32 },
     /// The same among the wide values of eight bytes.
@@ -56,7 +56,7 @@ pub(super) enum Column {
 }
 
 /// A block whose columns can be read.
-pub(crate) struct ShapeBlock<'a> {
+pub(crate) struct ShapeBlock {
     /// Shapes from 1 on; the one at 0 stands for the rows that are kept as they are.
     pub(super) shapes: Vec<ShapeParts>,
     pub(super) pieces: Vec<Piece>,
@@ -73,13 +73,13 @@ pub(crate) struct ShapeBlock<'a> {
     codes: Vec<u8>,
     pub(super) numbers: Vec<i64>,
     /// By width.
-    wide: Vec<WideList<'a>>,
+    wide: Vec<WideList>,
     pub(super) raw_bytes: usize,
 }
 
-impl<'a> ShapeBlock<'a> {
+impl ShapeBlock {
     /// Reads a chunk of `rows` rows with `raw_bytes` bytes of lines.
-    pub(crate) fn decode(payload: &'a [u8], rows: usize, raw_bytes: usize) -> Result<Self> {
+    pub(crate) fn decode(payload: &[u8], rows: usize, raw_bytes: usize) -> Result<Self> {
         let mut cursor = Cursor::new(payload, "line columns");
         let cursor = &mut cursor;
         let count = cursor.varint_u32()? as usize;
@@ -260,7 +260,7 @@ impl Reader<'_> {
                 if self.codes.take(rows)?.iter().any(|code| u32::from(*code) >= distinct) {
                     return Err(DAMAGED);
                 }
-                Column::Dictionary { codes, first, distinct }
+                Column::Dictionary { codes, rows: rows as u32, first, distinct }
             }
             kind @ (kinds::NUMBER | kinds::WIDE_NUMBER | kinds::FREQUENT_NUMBER) => {
                 let digits = Digits::decode(&mut self.heads)?;
@@ -312,7 +312,7 @@ impl Reader<'_> {
     }
 
     /// Checks that everything was used up, and reads the wide values.
-    fn finish<'a>(self, texts: usize, cursor: &mut Cursor<'a>) -> Result<Vec<WideList<'a>>> {
+    fn finish(self, texts: usize, cursor: &mut Cursor<'_>) -> Result<Vec<WideList>> {
         self.heads.finish()?;
         self.bits.finish()?;
         self.codes.finish()?;

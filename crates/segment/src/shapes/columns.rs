@@ -1,22 +1,39 @@
 //! A block of lines as its readers see it: without building lines that nobody wants.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::column_lines::{self, ColumnLines, LineField, RowMatch};
 use model::columns::Lines;
 
 use crate::error::Result;
 
-use super::block::{Column, Piece, ShapeBlock};
-use super::fields::{Field, FieldPart, Fields};
+use super::block::{Column, DAMAGED, Piece, ShapeBlock};
+use super::fields::{self, Field, FieldPart, Fields};
 use super::kinds::Digits;
-use super::matching::{LineTest, RowMatch};
+use super::matching::LineTest;
 
 /// The lines of a block as shapes and columns.
 ///
 /// Rows of one shape have a *rank* among themselves: 0 for the first such row of the block.
-pub struct LineColumns<'a> {
-    pub(crate) block: ShapeBlock<'a>,
+pub struct LineColumns {
+    pub(crate) block: ShapeBlock,
+    ranks: Vec<u32>,
+    is_damaged: AtomicBool,
 }
 
-impl LineColumns<'_> {
+impl LineColumns {
+    pub(crate) fn new(block: ShapeBlock) -> Self {
+        let mut next = vec![0; block.shapes.len()];
+        let rank = |shape: &u32| {
+            let next = &mut next[*shape as usize];
+            *next += 1;
+            *next - 1
+        };
+        let ranks = block.rows.iter().map(rank).collect();
+        Self { block, ranks, is_damaged: AtomicBool::new(false) }
+    }
+
     /// The shape of every row. Rows of shape 0 have no columns: build their lines.
     #[must_use]
     pub fn row_shapes(&self) -> &[u32] {
@@ -31,14 +48,8 @@ impl LineColumns<'_> {
 
     /// The rank of every row.
     #[must_use]
-    pub fn ranks(&self) -> Vec<u32> {
-        let mut next = vec![0; self.shapes()];
-        let rank = |shape: &u32| {
-            let next = &mut next[*shape as usize];
-            *next += 1;
-            *next - 1
-        };
-        self.block.rows.iter().map(rank).collect()
+    pub fn ranks(&self) -> &[u32] {
+        &self.ranks
     }
 
     /// All lines, given the time of every row.
@@ -141,9 +152,8 @@ impl LineColumns<'_> {
     #[must_use]
     pub fn dictionary(&self, field: &Field) -> Option<(Vec<&[u8]>, &[u8])> {
         match self.single(field)? {
-            Column::Dictionary { codes, first, distinct } => {
-                let rows = self.block.shape_rows(field.shape);
-                let codes = self.block.codes(*codes, rows)?;
+            Column::Dictionary { codes, rows, first, distinct } => {
+                let codes = self.block.codes(*codes, *rows)?;
                 Some(((*first..first + distinct).map(|at| self.block.text(at)).collect(), codes))
             }
             _ => None,
@@ -173,5 +183,110 @@ impl LineColumns<'_> {
             }
             Piece::Column(_) => None,
         })
+    }
+}
+
+impl LineColumns {
+    /// A field as others see it.
+    fn line_field(&self, field: &Field) -> LineField {
+        let text = |range: &Range<u32>| -> Box<[u8]> {
+            self.block.shape_text[range.start as usize..range.end as usize].into()
+        };
+        let part = |part: &FieldPart| match part {
+            FieldPart::Literal(range) => column_lines::FieldPart::Same(text(range)),
+            FieldPart::Column(column) => column_lines::FieldPart::Column(*column),
+        };
+        LineField {
+            kind: field.kind,
+            keys: field.path.iter().map(text).collect(),
+            parts: field.parts.iter().map(part).collect(),
+        }
+    }
+
+    fn line_fields(&self, fields: Option<Vec<Field>>) -> Option<Vec<LineField>> {
+        Some(fields?.iter().map(|field| self.line_field(field)).collect())
+    }
+
+    /// Notes damage, and takes back what was written of the damaged text.
+    fn note(&self, result: Result<()>, start: usize, out: &mut Vec<u8>) {
+        if result.is_err() {
+            self.is_damaged.store(true, Ordering::Relaxed);
+            out.truncate(start);
+        }
+    }
+}
+
+impl std::fmt::Debug for LineColumns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LineColumns").field("shapes", &self.shapes()).finish_non_exhaustive()
+    }
+}
+
+impl ColumnLines for LineColumns {
+    fn row_shapes(&self) -> &[u32] {
+        &self.block.rows
+    }
+
+    fn ranks(&self) -> &[u32] {
+        &self.ranks
+    }
+
+    fn shapes(&self) -> usize {
+        self.block.shapes.len()
+    }
+
+    fn line_bytes(&self) -> u64 {
+        self.block.raw_bytes as u64
+    }
+
+    fn find(&self, text: &[u8], ignores_case: bool) -> Vec<RowMatch> {
+        self.test(&if ignores_case {
+            LineTest::contains_any_case(text)
+        } else {
+            LineTest::contains(text)
+        })
+    }
+
+    fn json_fields(&self, shape: u32) -> Option<Vec<LineField>> {
+        self.line_fields(fields::json_of(&self.block, shape))
+    }
+
+    fn logfmt_fields(&self, shape: u32) -> Option<Vec<LineField>> {
+        self.line_fields(fields::logfmt_of(&self.block, shape))
+    }
+
+    fn append_value(&self, column: u32, rank: u32, timestamp: i64, out: &mut Vec<u8>) {
+        let start = out.len();
+        let result = match self.block.columns.get(column as usize) {
+            Some(column) => self.block.write_value(column, rank, timestamp, out),
+            None => Err(DAMAGED),
+        };
+        self.note(result, start, out);
+    }
+
+    fn dictionary(&self, column: u32) -> Option<(Vec<&[u8]>, &[u8])> {
+        match self.block.columns.get(column as usize)? {
+            Column::Dictionary { codes, rows, first, distinct } => {
+                let codes = self.block.codes(*codes, *rows)?;
+                Some(((*first..first + distinct).map(|at| self.block.text(at)).collect(), codes))
+            }
+            _ => None,
+        }
+    }
+
+    fn append_line(&self, row: usize, timestamp: i64, out: &mut Vec<u8>) {
+        let start = out.len();
+        let result = match (self.block.rows.get(row), self.ranks.get(row)) {
+            (Some(shape), Some(rank)) => {
+                let end = start + self.block.raw_bytes;
+                self.block.write_row((*shape, *rank), timestamp, end, out)
+            }
+            _ => Err(DAMAGED),
+        };
+        self.note(result, start, out);
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
     }
 }

@@ -6,25 +6,14 @@
 
 use std::ops::Range;
 
+use model::column_lines::FieldKind;
+
 use super::block::{Column, Piece, ShapeBlock};
 use super::classes::{DIGITS, class_of};
 use super::kinds::Digits;
 
 /// Objects within objects that are followed.
 const DEPTH_MAX: usize = 16;
-
-/// What a field's values are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FieldKind {
-    /// A JSON string, or the value of a logfmt pair.
-    Text,
-    /// A JSON number.
-    Number,
-    /// `true` or `false`.
-    Bool,
-    /// `null`.
-    Null,
-}
 
 /// A field of one shape.
 #[derive(Debug, Clone)]
@@ -57,30 +46,42 @@ impl Fields {
         self.shapes.get(shape as usize)?.as_deref()
     }
 
-    pub(super) fn json(block: &ShapeBlock<'_>) -> Self {
-        Self::read(block, |reader| {
-            reader.spaces();
-            reader.object(&mut Vec::new())?;
-            reader.spaces();
-            reader.is_at_end().then_some(())
-        })
+    pub(super) fn json(block: &ShapeBlock) -> Self {
+        Self { shapes: (0..block.shapes.len() as u32).map(|shape| json_of(block, shape)).collect() }
     }
 
-    pub(super) fn logfmt(block: &ShapeBlock<'_>) -> Self {
-        Self::read(block, |reader| reader.pairs())
+    pub(super) fn logfmt(block: &ShapeBlock) -> Self {
+        let shapes = 0..block.shapes.len() as u32;
+        Self { shapes: shapes.map(|shape| logfmt_of(block, shape)).collect() }
     }
+}
 
-    fn read(block: &ShapeBlock<'_>, read: impl Fn(&mut Reader<'_, '_>) -> Option<()>) -> Self {
-        let shapes = (0..block.shapes.len() as u32).map(|shape| {
-            if shape == super::table::PLAIN {
-                return None;
-            }
-            let mut reader = Reader::new(block, shape);
-            read(&mut reader)?;
-            Some(reader.fields)
-        });
-        Self { shapes: shapes.collect() }
+/// The members of the JSON objects that all lines of a shape are.
+pub(super) fn json_of(block: &ShapeBlock, shape: u32) -> Option<Vec<Field>> {
+    read(block, shape, |reader| {
+        reader.spaces();
+        reader.object(&mut Vec::new())?;
+        reader.spaces();
+        reader.is_at_end().then_some(())
+    })
+}
+
+/// The pairs that all lines of a shape are.
+pub(super) fn logfmt_of(block: &ShapeBlock, shape: u32) -> Option<Vec<Field>> {
+    read(block, shape, |reader| reader.pairs())
+}
+
+fn read(
+    block: &ShapeBlock,
+    shape: u32,
+    read: impl Fn(&mut Reader<'_>) -> Option<()>,
+) -> Option<Vec<Field>> {
+    if shape == super::table::PLAIN {
+        return None;
     }
+    let mut reader = Reader::new(block, shape);
+    read(&mut reader)?;
+    Some(reader.fields)
 }
 
 /// A byte of a shape with its place in the texts of shapes, or a column.
@@ -90,16 +91,16 @@ enum Token {
     Column(u32),
 }
 
-struct Reader<'b, 'a> {
-    block: &'b ShapeBlock<'a>,
+struct Reader<'b> {
+    block: &'b ShapeBlock,
     shape: u32,
     tokens: Vec<Token>,
     at: usize,
     fields: Vec<Field>,
 }
 
-impl<'b, 'a> Reader<'b, 'a> {
-    fn new(block: &'b ShapeBlock<'a>, shape: u32) -> Self {
+impl<'b> Reader<'b> {
+    fn new(block: &'b ShapeBlock, shape: u32) -> Self {
         let mut tokens = Vec::new();
         for piece in block.pieces_of(shape) {
             match piece {

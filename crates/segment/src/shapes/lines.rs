@@ -11,7 +11,7 @@ use super::table::PLAIN;
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
-impl ShapeBlock<'_> {
+impl ShapeBlock {
     /// All lines.
     pub(crate) fn lines(&self, timestamps: &[i64]) -> Result<Lines> {
         let mut lengths = Vec::with_capacity(self.rows.len());
@@ -119,7 +119,7 @@ impl ShapeBlock<'_> {
     }
 
     /// Appends the line of a row, given its shape and its rank among the rows of that, up to `end` bytes of text.
-    fn write_row(
+    pub(super) fn write_row(
         &self,
         (shape, rank): (u32, u32),
         timestamp: i64,

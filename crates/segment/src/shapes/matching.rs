@@ -1,21 +1,11 @@
 //! Line filters, tested on shapes and columns first.
 
 use memchr::memmem;
+use model::column_lines::RowMatch;
 
 use super::block::{Column, Piece, ShapeBlock};
 use super::classes::{DASH, DIGITS, HEX_LOWER, HEX_UPPER, OTHER, class_of, classes_of};
 use super::table::PLAIN;
-
-/// What is known of a row without building its line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowMatch {
-    /// The line does not hold the text.
-    No,
-    /// The line holds it.
-    Yes,
-    /// Build the line to know.
-    Maybe,
-}
 
 /// A text that lines are searched for.
 #[derive(Debug, Clone)]
@@ -51,13 +41,13 @@ impl LineTest {
     }
 
     /// Lines that hold these bytes, ASCII letters in either case. What Unicode folds beyond ASCII
-    /// (`ſ` to `s`, `K` to `k`) makes a row [`RowMatch::Maybe`].
+    /// (`ſ` to `s`, `K` to `k`, `İ` to `i`) makes a row [`RowMatch::Maybe`].
     #[must_use]
     pub fn contains_any_case(needle: &[u8]) -> Self {
         Self { needle: needle.to_ascii_lowercase(), is_folded: true }
     }
 
-    pub(super) fn rows(&self, block: &ShapeBlock<'_>) -> Vec<RowMatch> {
+    pub(super) fn rows(&self, block: &ShapeBlock) -> Vec<RowMatch> {
         let finder = memmem::Finder::new(&self.needle);
         let mut tokens = Vec::new();
         let mut constant = vec![None; block.shapes.len()];
@@ -89,7 +79,7 @@ impl LineTest {
     /// Tests the values of columns, by rank.
     fn values(
         &self,
-        block: &ShapeBlock<'_>,
+        block: &ShapeBlock,
         shape: u32,
         columns: &[u32],
         finder: &memmem::Finder<'_>,
@@ -118,7 +108,7 @@ impl LineTest {
 
     fn places(
         &self,
-        block: &ShapeBlock<'_>,
+        block: &ShapeBlock,
         shape: u32,
         tokens: &mut Vec<Token>,
         finder: &memmem::Finder<'_>,
@@ -158,12 +148,13 @@ impl LineTest {
             Token::Column(_, classes) => classes & OTHER != 0,
         };
         !self.needle.is_ascii()
-            || (memchr::memchr2(b's', b'k', &self.needle).is_some() && tokens.iter().any(is_beyond))
+            || (memchr::memchr3(b's', b'k', b'i', &self.needle).is_some()
+                && tokens.iter().any(is_beyond))
     }
 
     /// Follows the text through the shape from every place where it could begin. A column stands
     /// for one or more bytes of its classes.
-    fn align(&self, block: &ShapeBlock<'_>, tokens: &[Token]) -> Places {
+    fn align(&self, block: &ShapeBlock, tokens: &[Token]) -> Places {
         let Some((first, rest)) = self.needle.split_first() else { return Places::Everywhere };
         let mut columns = Vec::new();
         let mut states: Vec<usize> = Vec::new();
@@ -224,7 +215,7 @@ impl LineTest {
     }
 }
 
-impl ShapeBlock<'_> {
+impl ShapeBlock {
     /// Classes that hold every byte of a column's values.
     fn classes(&self, column: &Column) -> u8 {
         match column {

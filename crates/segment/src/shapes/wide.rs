@@ -95,21 +95,21 @@ impl WideBuilder {
 
 /// The values of one width, read back.
 #[derive(Debug, Clone, Default)]
-pub(super) struct WideList<'a> {
+pub(super) struct WideList {
     width: usize,
-    distinct: &'a [u8],
+    distinct: Vec<u8>,
     /// Empty when every value is a new one.
     codes: Vec<u32>,
 }
 
-impl<'a> WideList<'a> {
+impl WideList {
     /// Reads `count` values, at least one, of `width` bytes.
-    pub(super) fn decode(cursor: &mut Cursor<'a>, width: usize, count: usize) -> Result<Self> {
+    pub(super) fn decode(cursor: &mut Cursor<'_>, width: usize, count: usize) -> Result<Self> {
         let known = cursor.varint_u32()? as usize;
         if known == 0 || known > count {
             return Err(cursor.corrupt());
         }
-        let distinct = cursor.take(known * width)?;
+        let distinct = cursor.take(known * width)?.to_vec();
         let mut codes = Vec::new();
         if known < count {
             let bits = cursor.take(packed_len(count, 1))?;
@@ -134,7 +134,7 @@ impl<'a> WideList<'a> {
     }
 
     /// The value at a place; nothing when there is none.
-    pub(super) fn get(&self, at: usize) -> &'a [u8] {
+    pub(super) fn get(&self, at: usize) -> &[u8] {
         let at = if self.codes.is_empty() {
             at
         } else {

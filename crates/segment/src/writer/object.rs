@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::block::index::{self, BlockRecord};
+use crate::block::index;
 use crate::cells;
 use crate::encoding::cursor::{put_bytes, put_signed};
 use crate::encoding::frame::{FrameEncoder, library_version};
@@ -16,7 +16,8 @@ use crate::index::builder::IndexBuilder;
 use crate::limits::FOOTER_BYTES_MAX;
 use crate::settings::EncodeSettings;
 
-use super::{EncodedSegment, SegmentWriter};
+use super::SegmentWriter;
+use super::regions::Regions;
 
 /// Counts up whenever the writer makes other bytes of the same rows and settings.
 const WRITE_VERSION: u8 = 2;
@@ -40,24 +41,24 @@ pub(super) fn hash_facts(facts: &SegmentFacts, settings: &EncodeSettings, hash: 
     hash.update(&bytes);
 }
 
-/// The header, behind which lines are appended.
-pub(super) fn begin() -> Vec<u8> {
-    let mut object = Vec::new();
-    tail::encode_header(&mut object);
-    object
+/// An object whose last byte is made.
+pub(super) struct Assembled {
+    /// Bytes of the object that stand where it was spilled to.
+    pub(super) spilled: u64,
+    /// The bytes behind those: all of the object when it was built in memory.
+    pub(super) rest: Vec<u8>,
+    pub(super) footer: Footer,
+    pub(super) regions: Regions,
 }
 
 /// Makes the object of a writer whose last block is closed.
-pub(super) fn assemble(mut writer: SegmentWriter) -> Result<EncodedSegment> {
+pub(super) fn assemble(mut writer: SegmentWriter) -> Result<Assembled> {
     if writer.facts.level > LEVEL_MAX {
         return Err(FormatError::TooLarge("compaction level"));
     }
     let names = rank_names(&mut writer);
     let record = facts_record(&mut writer);
-    let mut object = std::mem::take(&mut writer.regions.object);
-    append_by_name(&writer.records, &writer.regions.metadata, names.len(), &mut object);
-    object.append(&mut writer.regions.lengths);
-    object.append(&mut writer.regions.timestamps);
+    let (spilled, mut object) = writer.regions.join(&writer.records, names.len())?;
 
     let mut encoder = FrameEncoder::new(SECTION_ZSTD_LEVEL)?;
     let mut sections = Vec::new();
@@ -84,6 +85,7 @@ pub(super) fn assemble(mut writer: SegmentWriter) -> Result<EncodedSegment> {
     index::encode(&names, &writer.records, &mut payload);
     sections.push(Section::write(SectionType::Blocks, &payload, &mut encoder, &mut object)?);
 
+    let sections = sections.into_iter().map(|section| section.behind(spilled)).collect();
     let mut footer = Vec::new();
     Directory::new(sections).encode(&mut footer);
     record.encode(&mut footer);
@@ -94,8 +96,8 @@ pub(super) fn assemble(mut writer: SegmentWriter) -> Result<EncodedSegment> {
     let open_len = (object.len() + tail::TAIL_BYTES - open_at) as u64;
     Tail::new(open_len, &footer).encode(&mut object);
     // Reading it back checks the writer, and costs next to nothing.
-    let footer = Footer::decode(&object[open_at..], object.len() as u64)?;
-    Ok(EncodedSegment { name: footer.name(), bytes: object.into(), footer })
+    let footer = Footer::decode(&object[open_at..], spilled + object.len() as u64)?;
+    Ok(Assembled { spilled, rest: object, footer, regions: writer.regions })
 }
 
 fn facts_record(writer: &mut SegmentWriter) -> FactsRecord {
@@ -129,16 +131,4 @@ fn rank_names(writer: &mut SegmentWriter) -> Vec<Box<str>> {
         *name = ranks[*name as usize];
     }
     names.into_iter().map(|(name, _)| name).collect()
-}
-
-/// Appends the metadata chunks by name and then block; `chunks` holds them by block and then name.
-fn append_by_name(records: &[BlockRecord], chunks: &[u8], names: usize, object: &mut Vec<u8>) {
-    let mut by_name: Vec<Vec<&[u8]>> = vec![Vec::new(); names];
-    let mut rest = chunks;
-    for (name, len) in records.iter().flat_map(|block| &block.metadata) {
-        let (chunk, behind) = rest.split_at(*len as usize);
-        by_name[*name as usize].push(chunk);
-        rest = behind;
-    }
-    by_name.iter().flatten().for_each(|chunk| object.extend_from_slice(chunk));
 }

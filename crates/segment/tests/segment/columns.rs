@@ -167,7 +167,7 @@ proptest! {
 }
 
 /// The columns of every block, with the times and lines of its rows.
-fn columns_of(segment: &EncodedSegment, mut look: impl FnMut(&LineColumns<'_>, &[i64], &Lines)) {
+fn columns_of(segment: &EncodedSegment, mut look: impl FnMut(&LineColumns, &[i64], &Lines)) {
     let part =
         |range: &std::ops::Range<u64>| &segment.bytes[range.start as usize..range.end as usize];
     for block in segment.footer.blocks() {
@@ -196,7 +196,7 @@ fn holds(line: &[u8], needle: &[u8], any_case: bool) -> bool {
 }
 
 /// Checks a search against the lines; answers how many rows it left undecided.
-fn check_test(columns: &LineColumns<'_>, lines: &Lines, needle: &[u8], any_case: bool) -> usize {
+fn check_test(columns: &LineColumns, lines: &Lines, needle: &[u8], any_case: bool) -> usize {
     let test =
         if any_case { LineTest::contains_any_case(needle) } else { LineTest::contains(needle) };
     let matches = columns.test(&test);
@@ -230,10 +230,10 @@ fn scalars(value: &Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, 
 }
 
 /// Checks the fields of every row that has some; answers how many do as JSON and as logfmt.
-fn check_fields(columns: &LineColumns<'_>, times: &[i64], lines: &Lines) -> (usize, usize) {
+fn check_fields(columns: &LineColumns, times: &[i64], lines: &Lines) -> (usize, usize) {
     let (json, logfmt) = (columns.json_fields(), columns.logfmt_fields());
     let (mut objects, mut pairs) = (0, 0);
-    let rows = columns.row_shapes().iter().zip(columns.ranks()).zip(times);
+    let rows = columns.row_shapes().iter().zip(columns.ranks().iter().copied()).zip(times);
     for (line, ((shape, rank), time)) in lines.iter().zip(rows) {
         let text = String::from_utf8_lossy(line).into_owned();
         let value = |field: &Field| {

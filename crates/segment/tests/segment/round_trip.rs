@@ -6,7 +6,7 @@ use model::{Labels, Level};
 use proptest::prelude::*;
 use segment::{EncodeSettings, EncodedSegment, Footer, FormatError, SegmentName, verify};
 
-use crate::rows::{InputRow, Streams, decode, encode, expected, sorted};
+use crate::rows::{InputRow, Streams, decode, encode, encode_spilled, expected, sorted};
 
 fn settings(block_bytes: u32, block_rows: u32) -> EncodeSettings {
     EncodeSettings { block_bytes, block_rows, ..EncodeSettings::default() }
@@ -21,6 +21,9 @@ fn check(streams: Streams, settings: &EncodeSettings) -> EncodedSegment {
     check_name(&encoded);
     check_cells(&encoded, &streams);
     assert_eq!(encode(&streams, settings).unwrap().bytes, encoded.bytes, "equal rows, equal bytes");
+    let spilled = encode_spilled(&streams, settings);
+    assert_eq!(spilled.bytes, encoded.bytes, "built elsewhere, equal bytes");
+    assert_eq!((spilled.name, spilled.footer), (encoded.name.clone(), encoded.footer.clone()));
     encoded
 }
 

@@ -1,11 +1,14 @@
 //! Rows as plain values, and how they travel through a segment.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
 use model::{Labels, Level, TenantId, Timestamp};
 use segment::{
-    BlockMeta, EncodeSettings, EncodedSegment, Footer, FormatError, Row, SegmentFacts,
-    SegmentWriter, sort_key,
+    BlockMeta, EncodeSettings, EncodedSegment, Footer, FormatError, Region, Row, SegmentFacts,
+    SegmentWriter, Spill, SpilledSegment, sort_key,
 };
 
 /// A row that owns its parts; metadata includes the level.
@@ -57,6 +60,41 @@ pub fn sorted(mut streams: Streams, settings: &EncodeSettings) -> Streams {
 
 pub fn encode(streams: &Streams, settings: &EncodeSettings) -> Result<EncodedSegment, FormatError> {
     let mut writer = SegmentWriter::new(facts(), settings.clone());
+    write(streams, &mut writer);
+    writer.finish()
+}
+
+/// What a writer spilled, by region.
+#[derive(Debug, Clone, Default)]
+struct Spilled(Arc<Mutex<[Vec<u8>; 4]>>);
+
+impl Spill for Spilled {
+    fn append(&mut self, region: Region, bytes: &[u8]) -> io::Result<()> {
+        self.0.lock().unwrap()[region as usize].extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn move_to_object(&mut self, region: Region, bytes: Range<u64>) -> io::Result<()> {
+        let mut regions = self.0.lock().unwrap();
+        let moved = regions[region as usize][bytes.start as usize..bytes.end as usize].to_vec();
+        regions[Region::Object as usize].extend_from_slice(&moved);
+        Ok(())
+    }
+}
+
+/// [`encode`], built outside memory.
+pub fn encode_spilled(streams: &Streams, settings: &EncodeSettings) -> EncodedSegment {
+    let spill = Spilled::default();
+    let mut writer = SegmentWriter::new(facts(), settings.clone());
+    writer.spill_to(Box::new(spill.clone()));
+    write(streams, &mut writer);
+    let SpilledSegment { name, bytes, footer } = writer.finish_spilled().unwrap();
+    let object = std::mem::take(&mut spill.0.lock().unwrap()[Region::Object as usize]);
+    assert_eq!(object.len() as u64, bytes);
+    EncodedSegment { name, bytes: object.into(), footer }
+}
+
+fn write(streams: &Streams, writer: &mut SegmentWriter) {
     for (labels, rows) in streams {
         writer.add_stream(labels);
         for row in rows {
@@ -70,7 +108,6 @@ pub fn encode(streams: &Streams, settings: &EncodeSettings) -> Result<EncodedSeg
             });
         }
     }
-    writer.finish()
 }
 
 pub fn expected(streams: &Streams) -> Vec<(Labels, Vec<PlainRow>)> {

@@ -1,6 +1,7 @@
 //! The configuration keys outside `limits_config`, block by block.
 
 use super::Config;
+use super::cluster::CLUSTER;
 use super::key::{Key, keys};
 
 /// Every block's rows, in the order in which `docs/config.md` shows them.
@@ -8,6 +9,7 @@ pub static BLOCKS: &[&[Key<Config>]] = &[
     TOP,
     SERVER,
     COMMON,
+    CLUSTER,
     STORAGE,
     DISTRIBUTOR,
     INGESTER,
@@ -82,8 +84,6 @@ static COMMON: &[Key<Config>] = keys! { Config;
         "How many ingesters keep each stream.";
     "common.instance_addr", "common.instance-addr", common.instance_addr,
         "Address under which others reach this process.";
-    "common.ring.kvstore.store", "common.storage.ring.store", common.ring_store,
-        "Where the ring is kept; one process needs only inmemory.";
     "common.storage.filesystem.chunks_directory", "common.storage.filesystem.chunk-directory", common.storage.filesystem_directory,
         "Folder for segments when they are kept in files.";
     "common.storage.filesystem.rules_directory", "common.storage.filesystem.rules-directory", common.rules_directory,
@@ -106,10 +106,38 @@ static COMMON: &[Key<Config>] = keys! { Config;
         "Whether the endpoint is spoken to without TLS.";
     "common.storage.s3.s3forcepathstyle", "common.storage.s3.force-path-style", common.storage.s3.force_path_style,
         "Whether the bucket stands in the path instead of the host name.";
+    "common.storage.s3.storage_class", "common.storage.s3.storage-class", common.storage.s3.storage_class,
+        "S3 storage class of new objects, such as STANDARD_IA; empty for the bucket's default.";
+    "common.storage.s3.sse.type", "common.storage.s3.sse.type", common.storage.s3.sse_type,
+        "Encryption by the service: SSE-S3 or SSE-KMS; empty for the bucket's default.";
+    "common.storage.s3.sse.kms_key_id", "common.storage.s3.sse.kms-key-id", common.storage.s3.sse_kms_key_id,
+        "Key of SSE-KMS; empty for the account's default.";
+    "common.storage.s3.http_config.timeout", "common.storage.s3.http.timeout", common.storage.s3.requests.timeout,
+        "Longest time for one request, uploads included.";
+    "common.storage.s3.http_config.idle_conn_timeout", "common.storage.s3.http.idle-conn-timeout", common.storage.s3.requests.idle_conn_timeout,
+        "How long an unused connection is kept.";
+    "common.storage.s3.http_config.response_header_timeout", "common.storage.s3.http.response-header-timeout", common.storage.s3.requests.response_header_timeout,
+        "How long a read may go without receiving anything before it is sent again; 0 for no bound but http_config.timeout.";
+    "common.storage.s3.http_config.insecure_skip_verify", "common.storage.s3.http.insecure-skip-verify", common.storage.s3.requests.insecure_skip_verify,
+        "Whether any certificate of the service is accepted.";
+    "common.storage.s3.http_config.ca_file", "common.storage.s3.http.ca-file", common.storage.s3.requests.ca_file,
+        "PEM file of certificate authorities to trust beside the system's.";
+    "common.storage.s3.backoff_config.min_period", "common.storage.s3.min-backoff", common.storage.s3.requests.min_backoff,
+        "First pause before a failed request is sent again.";
+    "common.storage.s3.backoff_config.max_period", "common.storage.s3.max-backoff", common.storage.s3.requests.max_backoff,
+        "Longest pause before a failed request is sent again.";
+    "common.storage.s3.backoff_config.max_retries", "common.storage.s3.max-retries", common.storage.s3.requests.max_retries,
+        "How often a failed request is sent again.";
     "common.storage.gcs.bucket_name", "common.storage.gcs.bucketname", common.storage.gcs.bucket,
         "Google Cloud Storage bucket.";
     "common.storage.gcs.service_account", "common.storage.gcs.service-account", common.storage.gcs.service_account,
         "Google service account key as JSON; empty for the usual chain of credentials.";
+    "common.storage.hedging.at", "common.storage.hedge-requests-at", storage_requests.hedge_at,
+        "The same as storage_config.hedging.at; the later of the two counts.";
+    "common.storage.hedging.up_to", "common.storage.hedge-requests-up-to", storage_requests.hedge_up_to,
+        "The same as storage_config.hedging.up_to; the later of the two counts.";
+    "common.storage.hedging.max_per_second", "common.storage.hedge-max-per-second", storage_requests.hedge_max_per_second,
+        "The same as storage_config.hedging.max_per_second; the later of the two counts.";
     "common.storage.azure.account_name", "common.storage.azure.account-name", common.storage.azure.account,
         "Azure storage account.";
     "common.storage.azure.account_key", "common.storage.azure.account-key", common.storage.azure.account_key,
@@ -143,6 +171,28 @@ static STORAGE: &[Key<Config>] = keys! { Config;
         "Whether the endpoint is spoken to without TLS.";
     "storage_config.aws.s3forcepathstyle", "s3.force-path-style", storage.s3.force_path_style,
         "Whether the bucket stands in the path instead of the host name.";
+    "storage_config.aws.storage_class", "s3.storage-class", storage.s3.storage_class,
+        "S3 storage class of new objects, such as STANDARD_IA; empty for the bucket's default.";
+    "storage_config.aws.sse.type", "s3.sse.type", storage.s3.sse_type,
+        "Encryption by the service: SSE-S3 or SSE-KMS; empty for the bucket's default.";
+    "storage_config.aws.sse.kms_key_id", "s3.sse.kms-key-id", storage.s3.sse_kms_key_id,
+        "Key of SSE-KMS; empty for the account's default.";
+    "storage_config.aws.http_config.timeout", "s3.http.timeout", storage.s3.requests.timeout,
+        "Longest time for one request, uploads included.";
+    "storage_config.aws.http_config.idle_conn_timeout", "s3.http.idle-conn-timeout", storage.s3.requests.idle_conn_timeout,
+        "How long an unused connection is kept.";
+    "storage_config.aws.http_config.response_header_timeout", "s3.http.response-header-timeout", storage.s3.requests.response_header_timeout,
+        "How long a read may go without receiving anything before it is sent again; 0 for no bound but http_config.timeout.";
+    "storage_config.aws.http_config.insecure_skip_verify", "s3.http.insecure-skip-verify", storage.s3.requests.insecure_skip_verify,
+        "Whether any certificate of the service is accepted.";
+    "storage_config.aws.http_config.ca_file", "s3.http.ca-file", storage.s3.requests.ca_file,
+        "PEM file of certificate authorities to trust beside the system's.";
+    "storage_config.aws.backoff_config.min_period", "s3.min-backoff", storage.s3.requests.min_backoff,
+        "First pause before a failed request is sent again.";
+    "storage_config.aws.backoff_config.max_period", "s3.max-backoff", storage.s3.requests.max_backoff,
+        "Longest pause before a failed request is sent again.";
+    "storage_config.aws.backoff_config.max_retries", "s3.max-retries", storage.s3.requests.max_retries,
+        "How often a failed request is sent again.";
     "storage_config.gcs.bucket_name", "gcs.bucketname", storage.gcs.bucket,
         "Google Cloud Storage bucket.";
     "storage_config.gcs.service_account", "gcs.service-account", storage.gcs.service_account,
@@ -157,6 +207,14 @@ static STORAGE: &[Key<Config>] = keys! { Config;
         "Azure endpoint, for emulators and sovereign clouds.";
     "storage_config.object_prefix", "store.object-prefix", object_prefix,
         "Text in front of every object's name, so that one bucket can hold several stores.";
+    "storage_config.max_parallel_get_chunk", "store.max-parallel-get-chunk", storage_requests.concurrency,
+        "Requests to object storage under way at once, reads and writes together. More hides latency and costs sockets and memory.";
+    "storage_config.hedging.at", "store.hedge-requests-at", storage_requests.hedge_at,
+        "How long a read from object storage may take before it is sent a second time; the first answer counts. 0 never sends it again.";
+    "storage_config.hedging.up_to", "store.hedge-requests-up-to", storage_requests.hedge_up_to,
+        "How often one read is sent at most, the first time included.";
+    "storage_config.hedging.max_per_second", "store.hedge-max-per-second", storage_requests.hedge_max_per_second,
+        "How many reads are sent again in a second at most, over all queries.";
     "storage_config.footer_cache_size", "storage.footer-cache-size", footer_cache_size,
         "Sigyn's own: memory for the footers of segments. More saves reads when many segments are queried.";
 };

@@ -286,7 +286,6 @@ mod tests {
         let s3 = check(
             include_str!("../../../../examples/s3.yaml"),
             &[
-                "memberlist",
                 "storage_config.tsdb_shipper",
                 "ingester.chunk_encoding",
                 "querier.query_ingesters_within",

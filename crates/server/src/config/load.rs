@@ -75,7 +75,11 @@ pub fn load(
         return failure(&problems, 1);
     }
     if actions.verify_config {
-        return Loaded::Print(format!("config is valid ({source})"));
+        let without_effect = match &ignored[..] {
+            [] => String::new(),
+            keys => format!("; without effect in sigyn: {}", keys.join(", ")),
+        };
+        return Loaded::Print(format!("config is valid ({source}){without_effect}"));
     }
     Loaded::Serve { config: Box::new(config), source, ignored, actions }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use runtime::Failure;
 use runtime::service::Service;
-use store::config::{AzureConfig, Backend, FilesystemConfig, GcsConfig, S3Config};
+use store::config::{
+    AzureConfig, Backend, BackoffConfig, FilesystemConfig, GcsConfig, HedgingConfig, HttpConfig,
+    S3Config,
+};
 use store::{Dependencies, Metrics, Store};
 
 use crate::app::App;
@@ -79,8 +82,14 @@ fn translate(config: &Config) -> Result<store::Config, config::Problem> {
     Ok(store::Config {
         backend,
         prefix: config.object_prefix.clone(),
+        concurrency: config.storage_requests.concurrency,
+        hedging: HedgingConfig {
+            at: config.storage_requests.hedge_at,
+            up_to: config.storage_requests.hedge_up_to,
+            max_per_second: config.storage_requests.hedge_max_per_second,
+        },
         footer_cache_bytes: config.footer_cache_size.0,
-        ..store::Config::default()
+        working_directory: Some(config.working_directory().into()),
     })
 }
 
@@ -95,6 +104,21 @@ fn translate_s3(s3: config::S3) -> S3Config {
         secret_access_key: s3.secret_access_key,
         session_token: s3.session_token,
         insecure: s3.insecure,
-        ..S3Config::default()
+        storage_class: s3.storage_class,
+        sse_type: s3.sse_type,
+        sse_kms_key_id: s3.sse_kms_key_id,
+        http: HttpConfig {
+            request_timeout: s3.requests.timeout,
+            read_timeout: s3.requests.response_header_timeout,
+            idle_conn_timeout: s3.requests.idle_conn_timeout,
+            insecure_skip_verify: s3.requests.insecure_skip_verify,
+            ca_file: s3.requests.ca_file.into(),
+            ..HttpConfig::default()
+        },
+        backoff: BackoffConfig {
+            min_period: s3.requests.min_backoff,
+            max_period: s3.requests.max_backoff,
+            max_retries: s3.requests.max_retries,
+        },
     }
 }

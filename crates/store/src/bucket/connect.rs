@@ -7,20 +7,16 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{Attribute, Attributes, Certificate, ClientOptions, RetryConfig};
 
-use crate::bucket::remote::Remote;
+use crate::bucket::remote::Connection;
 use crate::config::{AzureConfig, BackoffConfig, GcsConfig, HttpConfig, S3Config};
 use crate::error::Error;
 
-/// Region that signs requests when none is named.
-const DEFAULT_REGION: &str = "us-east-1";
-
-pub(crate) fn s3(config: &S3Config) -> Result<Remote, Error> {
+pub(crate) fn s3(config: &S3Config) -> Result<Connection, Error> {
     let config = with_url(config)?;
     let bucket = config.bucketnames.split(',').next().unwrap_or("").trim();
     if bucket.is_empty() {
         return Err(problem("s3.bucketnames is empty"));
     }
-    let region = non_empty(&config.region).unwrap_or(DEFAULT_REGION);
     // Without keys, credentials come from the process's environment or the instance.
     let builder = match non_empty(&config.access_key_id) {
         Some(_) => AmazonS3Builder::new(),
@@ -28,10 +24,12 @@ pub(crate) fn s3(config: &S3Config) -> Result<Remote, Error> {
     };
     let mut builder = builder
         .with_bucket_name(bucket)
-        .with_region(region)
         .with_virtual_hosted_style_request(!config.s3forcepathstyle)
-        .with_retry(retry(&config.backoff))
-        .with_client_options(client(&config.http, config.insecure)?);
+        .with_retry(retry(&config.backoff));
+    // Without a region here, the environment's holds; without either, `us-east-1`.
+    if let Some(region) = non_empty(&config.region) {
+        builder = builder.with_region(region);
+    }
     if let Some(endpoint) = non_empty(&config.endpoint) {
         let url = endpoint_url(endpoint, config.insecure);
         builder = builder.with_endpoint(if config.s3forcepathstyle {
@@ -60,11 +58,14 @@ pub(crate) fn s3(config: &S3Config) -> Result<Remote, Error> {
     if let Some(class) = non_empty(&config.storage_class).filter(|class| *class != "STANDARD") {
         attributes.insert(Attribute::StorageClass, class.to_owned().into());
     }
-    let store = builder.build().map_err(refused)?;
-    Ok(Remote::new(Arc::new(store), attributes))
+    let insecure = config.insecure || config.endpoint.starts_with("http://");
+    let Clients { reads, writes } = clients(&config.http, insecure)?;
+    let reads = builder.clone().with_client_options(reads).build().map_err(refused)?;
+    let writes = builder.with_client_options(writes).build().map_err(refused)?;
+    Ok(Connection { reads: Arc::new(reads), writes: Arc::new(writes), attributes })
 }
 
-pub(crate) fn gcs(config: &GcsConfig) -> Result<Remote, Error> {
+pub(crate) fn gcs(config: &GcsConfig) -> Result<Connection, Error> {
     if config.bucket_name.is_empty() {
         return Err(problem("gcs.bucket_name is empty"));
     }
@@ -73,21 +74,25 @@ pub(crate) fn gcs(config: &GcsConfig) -> Result<Remote, Error> {
         Some(_) => GoogleCloudStorageBuilder::new(),
         None => GoogleCloudStorageBuilder::from_env(),
     };
-    let mut builder = builder
-        .with_bucket_name(config.bucket_name.as_str())
-        .with_retry(retry(&config.backoff))
-        .with_client_options(client(&config.http, insecure)?);
+    let mut builder =
+        builder.with_bucket_name(config.bucket_name.as_str()).with_retry(retry(&config.backoff));
     if let Some(key) = non_empty(&config.service_account) {
         builder = builder.with_service_account_key(key);
     }
     if let Some(endpoint) = non_empty(&config.endpoint) {
         builder = builder.with_base_url(endpoint).with_skip_signature(true);
     }
-    let store = builder.build().map_err(refused)?;
-    Ok(Remote::new(Arc::new(store), Attributes::new()))
+    let Clients { reads, writes } = clients(&config.http, insecure)?;
+    let reads = builder.clone().with_client_options(reads).build().map_err(refused)?;
+    let writes = builder.with_client_options(writes).build().map_err(refused)?;
+    Ok(Connection {
+        reads: Arc::new(reads),
+        writes: Arc::new(writes),
+        attributes: Attributes::new(),
+    })
 }
 
-pub(crate) fn azure(config: &AzureConfig) -> Result<Remote, Error> {
+pub(crate) fn azure(config: &AzureConfig) -> Result<Connection, Error> {
     let parts = ConnectionString::parse(&config.connection_string);
     let account = non_empty(&config.account_name)
         .or(parts.get("AccountName"))
@@ -105,8 +110,7 @@ pub(crate) fn azure(config: &AzureConfig) -> Result<Remote, Error> {
     let mut builder = builder
         .with_account(account)
         .with_container_name(config.container_name.as_str())
-        .with_retry(retry(&config.backoff))
-        .with_client_options(client(&config.http, insecure)?);
+        .with_retry(retry(&config.backoff));
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }
@@ -125,8 +129,14 @@ pub(crate) fn azure(config: &AzureConfig) -> Result<Remote, Error> {
     } else {
         builder
     };
-    let store = builder.build().map_err(refused)?;
-    Ok(Remote::new(Arc::new(store), Attributes::new()))
+    let Clients { reads, writes } = clients(&config.http, insecure)?;
+    let reads = builder.clone().with_client_options(reads).build().map_err(refused)?;
+    let writes = builder.with_client_options(writes).build().map_err(refused)?;
+    Ok(Connection {
+        reads: Arc::new(reads),
+        writes: Arc::new(writes),
+        attributes: Attributes::new(),
+    })
 }
 
 fn azure_endpoint(
@@ -225,6 +235,21 @@ fn host_style(url: &str, bucket: &str) -> String {
         }
         _ => url.to_owned(),
     }
+}
+
+/// How the two kinds of requests are sent.
+struct Clients {
+    reads: ClientOptions,
+    writes: ClientOptions,
+}
+
+fn clients(http: &HttpConfig, insecure: bool) -> Result<Clients, Error> {
+    let writes = client(http, insecure)?;
+    let reads = match http.read_timeout {
+        none if none.is_zero() => writes.clone(),
+        limit => writes.clone().with_read_timeout(limit),
+    };
+    Ok(Clients { reads, writes })
 }
 
 fn client(http: &HttpConfig, insecure: bool) -> Result<ClientOptions, Error> {

@@ -6,7 +6,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use model::Timestamp;
 
+use crate::bucket::staging::SpillFiles;
 use crate::bucket::{Created, ObjectInfo};
 use crate::error::Error;
 
@@ -18,6 +20,22 @@ pub(crate) trait Direct: Send + Sync {
 
     /// Writes an object, replacing what stood there at once or not at all.
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Files to build an object in; `None` where objects do not live in files.
+    fn spill(&self) -> Result<Option<SpillFiles>, Error> {
+        Ok(None)
+    }
+
+    /// [`Direct::create`] of what was built in files.
+    fn create_spilled(&self, name: &str, spill: &SpillFiles) -> Result<Created, Error> {
+        let bytes = spill.read().map_err(|error| Error::io("write object", name, error))?;
+        self.create(name, &bytes)
+    }
+
+    /// Removes what dead processes were writing.
+    fn sweep(&self, _now: Timestamp) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Reads ranges of an object, in the order asked.
     fn read(&self, name: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error>;

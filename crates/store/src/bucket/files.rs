@@ -1,16 +1,14 @@
 //! Objects as files, written so that a finished upload survives a power failure.
 //!
 //! An object is written to a file of its own in `.staging`, synced, linked under its name, and the
-//! directory synced. Whoever sees the name sees the whole object. A crash leaves at most a file in
-//! `.staging`, which a later start removes.
+//! directory synced. Whoever sees the name sees the whole object. A crash leaves at most files in
+//! `.staging`, which are swept.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use model::Timestamp;
@@ -18,6 +16,7 @@ use parking_lot::Mutex;
 
 use crate::bucket::direct::Direct;
 use crate::bucket::ranges::ReadPlan;
+use crate::bucket::staging::{SpillFiles, StagedFile, Staging};
 use crate::bucket::{Created, ObjectInfo};
 use crate::error::Error;
 
@@ -26,8 +25,6 @@ use crate::error::Error;
 const READ_GAP_BYTES: u64 = 16 << 10;
 /// Directory of files that are being written.
 const STAGING: &str = ".staging";
-/// Age after which a staged file cannot belong to a write under way.
-const STAGING_AGE_MAX: Duration = Duration::from_secs(86_400);
 /// Directories remembered as durable; beyond it they are synced again.
 const DURABLE_DIRECTORIES_MAX: usize = 16_384;
 
@@ -35,13 +32,13 @@ const DURABLE_DIRECTORIES_MAX: usize = 16_384;
 #[derive(Debug)]
 pub(crate) struct Files {
     root: PathBuf,
-    next_staged: AtomicU64,
+    staging: Staging,
     /// Directories whose own entries are known to be on disk.
     durable: Mutex<std::collections::HashSet<PathBuf>>,
 }
 
 impl Files {
-    /// Opens, and makes, the directory. Staged files of dead processes are removed.
+    /// Opens, and makes, the directory. Files that dead processes were writing are removed.
     pub(crate) fn open(root: &Path, now: Timestamp) -> Result<Self, Error> {
         let shown = root.display().to_string();
         let io = |source| Error::io("open directory", &shown, source);
@@ -51,23 +48,9 @@ impl Files {
         if let Some(parent) = root.parent() {
             sync_directory(parent).map_err(io)?;
         }
-        let files =
-            Self { root, next_staged: AtomicU64::new(0), durable: Mutex::new(Default::default()) };
-        files.remove_stale(now).map_err(io)?;
-        Ok(files)
-    }
-
-    fn remove_stale(&self, now: Timestamp) -> io::Result<()> {
-        let now = Duration::from_nanos(now.0.try_into().unwrap_or(0));
-        for entry in fs::read_dir(self.root.join(STAGING))? {
-            let entry = entry?;
-            let modified = entry.metadata().and_then(|metadata| metadata.modified())?;
-            let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-            if modified + STAGING_AGE_MAX < now {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
+        let staging = Staging::at(root.join(STAGING));
+        staging.sweep(now).map_err(io)?;
+        Ok(Self { root, staging, durable: Mutex::new(Default::default()) })
     }
 
     /// Where an object stands. Names that would leave the root have no place.
@@ -82,14 +65,10 @@ impl Files {
     }
 
     /// Writes and syncs the bytes under a name of their own.
-    fn stage(&self, bytes: &[u8]) -> io::Result<Staged> {
-        let number = self.next_staged.fetch_add(1, Ordering::Relaxed);
-        let file = format!("{}-{number}", std::process::id());
-        let staged = Staged { path: self.root.join(STAGING).join(file) };
-        // Truncating: a dead process with the same id may have left a file.
-        let mut file = File::create(&staged.path)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
+    fn stage(&self, bytes: &[u8]) -> io::Result<StagedFile> {
+        let staged = self.staging.file()?;
+        staged.append(bytes)?;
+        staged.sync()?;
         Ok(staged)
     }
 
@@ -120,14 +99,18 @@ impl Files {
         if let Some(created) = existing(path)? {
             return Ok(created);
         }
-        let staged = self.stage(bytes)?;
-        match fs::hard_link(&staged.path, path) {
+        self.link(&self.stage(bytes)?, path)
+    }
+
+    /// Gives a synced file its name.
+    fn link(&self, staged: &StagedFile, path: &Path) -> io::Result<Created> {
+        match fs::hard_link(staged.path(), path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return existing(path)?.ok_or(error);
             }
             // File systems without links. Two writers of one name write the same bytes.
-            Err(_) => fs::rename(&staged.path, path)?,
+            Err(_) => fs::rename(staged.path(), path)?,
         }
         sync_parent(path)?;
         Ok(Created::New)
@@ -136,20 +119,17 @@ impl Files {
     fn try_replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.durable_directory(path)?;
         let staged = self.stage(bytes)?;
-        fs::rename(&staged.path, path)?;
+        fs::rename(staged.path(), path)?;
         sync_parent(path)
     }
-}
 
-/// A file of `.staging`, removed when dropped (unless it was renamed away).
-struct Staged {
-    path: PathBuf,
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        // Nobody can be told here; what stays is removed by a later start.
-        let _ = fs::remove_file(&self.path);
+    fn try_create_spilled(&self, path: &Path, spill: &SpillFiles) -> io::Result<Created> {
+        self.durable_directory(path)?;
+        if let Some(created) = existing(path)? {
+            return Ok(created);
+        }
+        spill.object().sync()?;
+        self.link(spill.object(), path)
     }
 }
 
@@ -220,6 +200,20 @@ impl Direct for Files {
         self.try_replace(&path, bytes).map_err(|error| Error::io("write object", name, error))
     }
 
+    fn spill(&self) -> Result<Option<SpillFiles>, Error> {
+        self.staging.spill().map(Some).map_err(|error| Error::io("build object", "", error))
+    }
+
+    fn create_spilled(&self, name: &str, spill: &SpillFiles) -> Result<Created, Error> {
+        let path = self.path_of(name)?;
+        self.try_create_spilled(&path, spill)
+            .map_err(|error| Error::io("write object", name, error))
+    }
+
+    fn sweep(&self, now: Timestamp) -> Result<(), Error> {
+        self.staging.sweep(now).map_err(|error| Error::io("sweep", STAGING, error))
+    }
+
     fn read(&self, name: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         let io = |source| Error::io("read object", name, source);
         let file = File::open(self.path_of(name)?).map_err(io)?;
@@ -275,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn staged_files_go_with_the_write_and_old_ones_at_the_start() {
+    fn staged_files_go_with_the_write_and_those_of_the_dead_at_the_start() {
         let (directory, files) = files();
         files.create("a/b", b"x").unwrap();
         files.create("a/b", b"x").unwrap();
@@ -287,6 +281,19 @@ mod tests {
         reopen(Timestamp(0));
         assert_eq!(fs::read_dir(&staging).unwrap().count(), 1);
         reopen(Timestamp::MAX);
+        assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_built_in_files_becomes_an_object() {
+        let (directory, files) = files();
+        for (name, expected) in [("a/b", Created::New), ("a/b", Created::Existed { bytes: 3 })] {
+            let mut spill = files.spill().unwrap().unwrap();
+            segment::Spill::append(&mut spill, segment::Region::Object, b"xyz").unwrap();
+            assert_eq!(files.create_spilled(name, &spill).unwrap(), expected);
+            assert_eq!(files.get(name).unwrap(), "xyz");
+        }
+        let staging = directory.path().join("objects").join(STAGING);
         assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
     }
 

@@ -11,6 +11,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 
 use crate::bucket::ranges::ReadPlan;
+use crate::bucket::requests::Requests;
 use crate::bucket::{Created, ObjectInfo};
 use crate::error::Error;
 
@@ -18,17 +19,27 @@ use crate::error::Error;
 /// bytes between cost less than another request.
 const READ_GAP_BYTES: u64 = 256 << 10;
 
+/// A connection to a service.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// For reading: a request that stops answering is given up soon and sent again.
+    pub(crate) reads: Arc<dyn ObjectStore>,
+    /// For writing: an upload may take long before the service says anything.
+    pub(crate) writes: Arc<dyn ObjectStore>,
+    /// Attributes of every new object, such as its storage class.
+    pub(crate) attributes: object_store::Attributes,
+}
+
 /// Objects behind a network.
 #[derive(Debug, Clone)]
 pub(crate) struct Remote {
-    store: Arc<dyn ObjectStore>,
-    /// Attributes of every new object, such as its storage class.
-    attributes: object_store::Attributes,
+    connection: Arc<Connection>,
+    requests: Arc<Requests>,
 }
 
 impl Remote {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, attributes: object_store::Attributes) -> Self {
-        Self { store, attributes }
+    pub(crate) fn new(connection: Connection, requests: Requests) -> Self {
+        Self { connection: Arc::new(connection), requests: Arc::new(requests) }
     }
 
     /// Writes an object that does not exist yet.
@@ -42,7 +53,7 @@ impl Remote {
         let Err(refusal) = self.send(&path, bytes.clone(), PutMode::Create).await else {
             return Ok(Created::New);
         };
-        match self.store.head(&path).await {
+        match self.requests.hedged(|| self.connection.reads.head(&path)).await {
             Ok(existing) => return Ok(Created::Existed { bytes: existing.size }),
             Err(object_store::Error::NotFound { .. }) => {}
             Err(_) => return Err(Error::remote("write object", name, refusal)),
@@ -57,9 +68,10 @@ impl Remote {
     }
 
     async fn send(&self, path: &Path, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
-        let attributes = self.attributes.clone();
+        let attributes = self.connection.attributes.clone();
         let options = PutOptions { mode, attributes, ..PutOptions::default() };
-        self.store.put_opts(path, PutPayload::from(bytes), options).await.map(|_| ())
+        let sent = self.connection.writes.put_opts(path, PutPayload::from(bytes), options);
+        self.requests.once(sent).await.map(|_| ())
     }
 
     pub(crate) async fn read(
@@ -69,7 +81,10 @@ impl Remote {
     ) -> Result<Vec<Bytes>, Error> {
         let path = parse(name)?;
         let plan = ReadPlan::new(ranges, READ_GAP_BYTES);
-        let requests = plan.reads.iter().map(|range| self.store.get_range(&path, range.clone()));
+        let (connection, path) = (&self.connection, &path);
+        let requests = plan.reads.iter().map(|range| {
+            self.requests.hedged(move || connection.reads.get_range(path, range.clone()))
+        });
         let read = future::try_join_all(requests)
             .await
             .map_err(|error| Error::remote("read object", name, error))?;
@@ -85,24 +100,29 @@ impl Remote {
 
     pub(crate) async fn get(&self, name: &str) -> Result<Bytes, Error> {
         let path = parse(name)?;
-        let remote = |error| Error::remote("read object", name, error);
-        self.store.get(&path).await.map_err(remote)?.bytes().await.map_err(remote)
+        let whole = || async { self.connection.reads.get(&path).await?.bytes().await };
+        let read = self.requests.hedged(whole).await;
+        read.map_err(|error| Error::remote("read object", name, error))
     }
 
     pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, Error> {
         let path = parse(prefix)?;
         let prefix_path = (!prefix.is_empty()).then_some(&path);
-        self.store
+        let listing = self
+            .connection
+            .reads
             .list(prefix_path)
             .map_ok(|meta| ObjectInfo { name: meta.location.to_string(), bytes: meta.size })
-            .try_collect()
+            .try_collect();
+        self.requests
+            .once(listing)
             .await
             .map_err(|error| Error::remote("list objects below", prefix, error))
     }
 
     pub(crate) async fn delete(&self, name: &str) -> Result<(), Error> {
         let path = parse(name)?;
-        match self.store.delete(&path).await {
+        match self.requests.once(self.connection.writes.delete(&path)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(Error::remote("delete object", name, error)),
         }

@@ -4,10 +4,12 @@ use std::time::Duration;
 use logql::source::{Selection, Source as _};
 use model::{MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
-use store::{DeleteRequest, DeleteState, RetentionRule};
+use store::{DeleteRequest, DeleteState, RetentionRule, StreamKey};
 
 use super::*;
 use crate::config::Unreadable;
+use crate::source::LabelPairs;
+use crate::source::tally::{Spans, TallySink, tally};
 use crate::source::tenant::TenantSource;
 use crate::testing::{Rig, TestHead, TestRow, row, tenant, time};
 
@@ -115,14 +117,49 @@ proptest! {
                     request(&rig, number, query, first, last).await;
                 }
             }
-            let rows: Vec<TestRow> = stored.into_iter().chain(recent).collect();
+            let rows = [&stored[..], &recent].concat();
             let expected = rows.iter().filter(|row| {
                 let nothing = !deletes && !(expires && (row.at < 5 || is_x(row) && row.at < 20));
                 nothing || (deletes && !is_hidden(row, expires))
             });
             let expected: BTreeSet<TestRow> = expected.cloned().collect();
-            assert_eq!(seen(&source(&rig, &limits(expires)), &rows), expected);
+            let source = source(&rig, &limits(expires));
+            assert_eq!(seen(&source, &rows), expected);
+            counts_are_of(&source, &[&stored, &recent], &expected);
         });
+    }
+}
+
+/// Sums of what is counted.
+#[derive(Default)]
+struct Sums {
+    rows: f64,
+    bytes: f64,
+}
+
+impl TallySink for Sums {
+    fn stream(&mut self, _key: StreamKey, _pairs: LabelPairs<'_, '_>) -> usize {
+        0
+    }
+
+    fn count(&mut self, _stream: usize, _span: usize, rows: f64, bytes: f64) {
+        self.rows += rows;
+        self.bytes += bytes;
+    }
+}
+
+/// Sizes count what is seen: each row once for each place in which it stands.
+fn counts_are_of(source: &TenantSource, origins: &[&[TestRow]], seen: &BTreeSet<TestRow>) {
+    let places_of = |row: &TestRow| origins.iter().filter(|rows| rows.contains(row)).count();
+    let matchers = everything().matchers;
+    let places: usize = seen.iter().map(places_of).sum();
+    let lines: usize = seen.iter().map(|one| one.line.len() * places_of(one)).sum();
+    let range = TimeRange::new(time(0), time(100));
+    for spans in [Spans::one(range), Spans::one(TimeRange::ALL), Spans::steps(range, 7)] {
+        let mut sums = Sums::default();
+        tally(source, &matchers, &spans, &mut sums).unwrap();
+        assert!((sums.rows - places as f64).abs() < 1e-6, "{} of {places} rows", sums.rows);
+        assert!(sums.bytes >= lines as f64 - 1e-6, "{} of {lines} bytes", sums.bytes);
     }
 }
 

@@ -9,6 +9,7 @@ use logql::pipeline::{Metadata, Pipeline, RowView, Scratch};
 use model::answer::{ResultEntry, ResultLabels, ResultStream};
 use model::level::LEVEL_NAME;
 use model::{Labels, Timestamp};
+use querier::HiddenEntries;
 
 use super::Shape;
 use super::feed::News;
@@ -57,11 +58,21 @@ impl Live {
     }
 
     /// Frames of new entries in the order of their times, and of what the client was too slow for.
-    pub(super) fn news(&mut self, news: &[News], dropped: &Dropped) -> Vec<String> {
+    pub(super) fn news(
+        &mut self,
+        news: &[News],
+        dropped: &Dropped,
+        mut hidden: Option<HiddenEntries>,
+    ) -> Vec<String> {
         let mut rendered = Vec::new();
         for entries in news {
             entries.for_each(|entry| {
-                if let Some(one) = self.render(entries.labels(), entry)
+                let is_hidden = |hidden: &mut HiddenEntries| {
+                    let metadata = metadata_of(entry);
+                    hidden.hides(entries.labels(), row_of(entry, &metadata))
+                };
+                if !hidden.as_mut().is_some_and(is_hidden)
+                    && let Some(one) = self.render(entries.labels(), entry)
                     && (self.seen.is_empty() || !self.seen.remove(&hash(&one.labels, &one.entry)))
                 {
                     rendered.push(one);
@@ -78,14 +89,9 @@ impl Live {
         if !self.pipeline.admits(entry.line, &mut self.scratch) {
             return None;
         }
-        let mut metadata = entry.metadata.clone();
-        metadata.extend(entry.level.map(|level| (LEVEL_NAME, level.as_str())));
-        let row = RowView {
-            timestamp: entry.timestamp,
-            line: entry.line,
-            metadata: Metadata::Pairs(&metadata),
-        };
+        let metadata = metadata_of(entry);
         let is_categorized = self.categorizes();
+        let row = row_of(entry, &metadata);
         let outcome = self.pipeline.process(base, row, &mut self.scratch)?;
         let line = outcome.line().to_vec();
         let (labels, structured_metadata, parsed) = if is_categorized {
@@ -123,6 +129,18 @@ impl Live {
         // The writers replace what is not UTF-8.
         String::from_utf8(bytes).unwrap_or_default()
     }
+}
+
+/// An entry's pairs, its level among them.
+fn metadata_of<'a>(entry: &TailEntry<'a>) -> Vec<(&'a str, &'a str)> {
+    let mut metadata = entry.metadata.clone();
+    metadata.extend(entry.level.map(|level| (LEVEL_NAME, level.as_str())));
+    metadata
+}
+
+fn row_of<'a>(entry: &TailEntry<'a>, metadata: &'a [(&'a str, &'a str)]) -> RowView<'a> {
+    let metadata = Metadata::Pairs(metadata);
+    RowView { timestamp: entry.timestamp, line: entry.line, columns: None, metadata }
 }
 
 /// Neighbours with equal labels become one stream.

@@ -127,7 +127,9 @@ impl Session {
                 }
                 () = until(first_due.unwrap_or_default()), if first_due.is_some() => {
                     let due = take_due(&mut waiting, clock.monotonic());
-                    send(sink, live.news(&due, &feed.take_dropped())).await?;
+                    let hidden = self.app.parts.querier.find();
+                    let hidden = hidden.map(|q| q.hidden_entries(&self.request.tenant));
+                    send(sink, live.news(&due, &feed.take_dropped(), hidden)).await?;
                 }
                 entries = feed.next(), if waiting.len() < DELAYED_MESSAGES_MAX => {
                     let Some(entries) = entries else {
