@@ -16,7 +16,7 @@ use model::TenantId;
 use parking_lot::Mutex;
 use ring::rand::SystemRandom;
 use ring::{hmac, pbkdf2};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::blocking;
 use crate::config::Problem;
@@ -42,9 +42,15 @@ const HASH_WORK_BYTES: usize = 1 << 20;
 pub struct Credential {
     pub username: String,
     pub password_file: String,
+    #[serde(serialize_with = "hide")]
     pub password_hash: String,
     pub token_file: String,
     pub tenants: Vec<String>,
+}
+
+/// Hashes stay out of `/config`.
+fn hide<S: Serializer>(hash: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if hash.is_empty() { "" } else { "********" })
 }
 
 /// Hashes stay out of debug output, which may be logged.

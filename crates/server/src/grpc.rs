@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use model::{ErrorKind, TenantId};
 use rpc::health::HealthService;
 use rpc::ingester::IngesterService;
+use rpc::scheduler::SchedulerService;
 use runtime::task;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -21,7 +22,8 @@ use tonic::codegen::Service;
 use crate::app::App;
 use crate::http::error;
 use crate::http::{Counted, Exchange};
-use roles::{IngesterOf, ProcessHealth};
+pub use roles::Scheduler;
+use roles::{IngesterOf, ProcessHealth, SchedulerOf};
 
 /// An answer, as a listener sends it.
 pub type GrpcResponse = http::Response<Body>;
@@ -31,6 +33,8 @@ pub type GrpcResponse = http::Response<Body>;
 pub struct Services {
     /// Present when the module is.
     ingester: Option<IngesterService<IngesterOf>>,
+    /// Present when the module is.
+    scheduler: Option<SchedulerService<SchedulerOf>>,
     health: HealthService<ProcessHealth>,
 }
 
@@ -42,8 +46,12 @@ impl Services {
             .routes()
             .serves("ingester")
             .then(|| rpc::ingester::service(Arc::new(IngesterOf(Arc::clone(app)))));
+        let scheduler = app
+            .routes()
+            .serves("query-scheduler")
+            .then(|| rpc::scheduler::service(Arc::new(SchedulerOf(Arc::clone(app)))));
         let health = rpc::health::service(Arc::new(ProcessHealth(Arc::clone(app))));
-        Self { ingester, health }
+        Self { ingester, scheduler, health }
     }
 }
 
@@ -82,6 +90,10 @@ async fn answer(app: Arc<App>, mut services: Services, request: Request<Body>) -
         services.ingester.as_mut().filter(|_| path.starts_with(rpc::ingester::PATH))
     {
         ingester.call(request).await
+    } else if let Some(scheduler) =
+        services.scheduler.as_mut().filter(|_| path.starts_with(rpc::scheduler::PATH))
+    {
+        scheduler.call(request).await
     } else {
         let text = format!("{path} is not served by this process");
         return tonic::Status::unimplemented(text).into_http();

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::grpc::Scheduler;
 use crate::http::error::HttpError;
 use crate::remote::cluster::Cluster;
 
@@ -14,6 +15,8 @@ pub struct Parts {
     pub ingester: Slot<ingester::Ingester>,
     /// The ingesters of other processes; absent where this process uses its own.
     pub cluster: Slot<Cluster>,
+    /// Queues of queries, for frontends and queriers elsewhere.
+    pub scheduler: Slot<Scheduler>,
     /// Queries.
     pub querier: Slot<querier::Querier>,
     /// Compaction, retention and deletion.

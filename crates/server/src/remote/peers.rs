@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use hash_ring::{Operation, Ring};
 use model::TenantId;
+use runtime::clock::Clock;
 
 /// Ingesters of which some may fail without rows being missed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,6 +66,48 @@ impl Peers for FixedPeers {
 
     fn everyone(&self) -> Vec<Arc<str>> {
         self.0.clone()
+    }
+}
+
+/// Ingesters of a ring.
+pub struct RingPeers {
+    /// The ring as it is known now.
+    ring: Box<dyn Fn() -> Ring + Send + Sync>,
+    clock: Arc<dyn Clock>,
+}
+
+impl RingPeers {
+    /// The members of whatever ring `ring` answers when it is asked.
+    #[must_use]
+    pub fn new(ring: impl Fn() -> Ring + Send + Sync + 'static, clock: Arc<dyn Clock>) -> Self {
+        Self { ring: Box::new(ring), clock }
+    }
+}
+
+impl Peers for RingPeers {
+    fn readable(&self, _tenant: &TenantId) -> Result<Replicas, rpc::Error> {
+        let set = (self.ring)().everyone(Operation::Read, self.clock.now());
+        let set = set.map_err(|error| rpc::Error::new(error.kind(), error.to_string()))?;
+        let mut members: Vec<Member> = set
+            .instances
+            .iter()
+            .map(|instance| Member {
+                address: Arc::clone(&instance.address),
+                zone: Arc::clone(&instance.zone),
+            })
+            .collect();
+        members.sort_by(|a, b| a.address.cmp(&b.address));
+        // A ring counts zones or instances, never both.
+        let zones_max = (set.max_unavailable_zones > 0).then_some(set.max_unavailable_zones);
+        Ok(Replicas { members, errors_max: set.max_errors, zones_max })
+    }
+
+    fn everyone(&self) -> Vec<Arc<str>> {
+        let ring = (self.ring)();
+        let mut addresses: Vec<Arc<str>> =
+            ring.instances().iter().map(|instance| Arc::clone(&instance.address)).collect();
+        addresses.sort();
+        addresses
     }
 }
 
