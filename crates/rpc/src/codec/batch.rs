@@ -18,7 +18,7 @@ const RUN_BYTES_MIN: usize = 12;
 /// A cell takes at least so many bytes.
 const CELL_BYTES_MIN: usize = 6;
 
-/// Encodes rows; heads have their lines as text, never taken apart.
+/// Encodes rows.
 #[must_use]
 pub fn encode_batch(batch: &Batch) -> Bytes {
     let metadata: usize = batch.metadata.iter().map(|column| column.codes().len() * 2).sum();
@@ -80,7 +80,7 @@ pub fn decode_batch(bytes: &[u8]) -> Decoded<Batch> {
     if runs.iter().any(|run| run.rows.end > timestamps.len()) {
         return Err(damaged("runs of existing rows"));
     }
-    Ok(Batch { runs, timestamps, lengths, lines, metadata, compressed_bytes, columns: None })
+    Ok(Batch { runs, timestamps, lengths, lines, columns: None, metadata, compressed_bytes })
 }
 
 /// Whether a batch has the columns that were wanted for every row of its runs, so that whoever

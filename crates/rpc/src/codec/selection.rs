@@ -130,7 +130,7 @@ pub fn encode_want(want: &Want) -> Bytes {
     out.byte(match want.lines {
         WantLines::None => 0,
         WantLines::Lengths => 1,
-        // Heads keep lines as they came.
+        // Heads keep lines as text.
         WantLines::Columns | WantLines::Text => 2,
     });
     match &want.metadata {
