@@ -330,16 +330,79 @@ impl AppendBatch {
         self.line_bytes
     }
 
-    /// The streams, in the order in which they were begun. A stream may stand in a batch twice.
-    pub fn streams(&self) -> impl ExactSizeIterator<Item = StreamPart<'_>> {
-        self.streams.iter().map(|span| StreamPart {
+    /// The batch of some of the streams, by their place; their bytes are copied as they are, and not
+    /// at all when every stream is picked. `None` when none is.
+    #[must_use]
+    pub fn pick(&self, is_picked: impl Fn(usize) -> bool) -> Option<Self> {
+        let picked: Vec<usize> =
+            (0..self.streams.len()).filter(|index| is_picked(*index)).collect();
+        if picked.is_empty() || picked.len() == self.streams.len() {
+            return (!picked.is_empty()).then(|| self.clone());
+        }
+        Some(Self::gather(&self.tenant, picked.iter().map(|index| (self, *index))))
+    }
+
+    /// One batch of the streams of several of one tenant, in their order; their bytes are copied as
+    /// they are. `None` when there is none, or when they belong to different tenants.
+    #[must_use]
+    pub fn join(batches: &[Self]) -> Option<Self> {
+        let tenant = &batches.first()?.tenant;
+        if batches.len() == 1 {
+            return batches.first().cloned();
+        }
+        let is_one = batches.iter().all(|batch| batch.tenant == *tenant);
+        let parts =
+            || batches.iter().flat_map(|one| (0..one.streams.len()).map(move |index| (one, index)));
+        is_one.then(|| Self::gather(tenant, parts()))
+    }
+
+    /// Copies streams, each the one at a place of a batch.
+    fn gather<'a>(
+        tenant: &TenantId,
+        parts: impl Iterator<Item = (&'a Self, usize)> + Clone,
+    ) -> Self {
+        let bytes = parts.clone().map(|(batch, index)| {
+            let span = &batch.streams[index];
+            span.rows.end - span.start
+        });
+        let builder = BatchBuilder::with_capacity(tenant, bytes.sum::<usize>() + 256);
+        let (mut buf, count_at) = (builder.buf, builder.count_at);
+        let (mut streams, mut rows, mut line_bytes) = (Vec::new(), 0, 0);
+        for (batch, index) in parts {
+            let span = &batch.streams[index];
+            let start = buf.len();
+            buf.extend_from_slice(&batch.bytes[span.start..span.rows.end]);
+            let moved = |range: &Range<usize>| {
+                range.start - span.start + start..range.end - span.start + start
+            };
+            rows += u64::from(span.row_count);
+            line_bytes += batch.part(span).rows().map(|row| u64::from(row.line_len)).sum::<u64>();
+            streams.push(StreamSpan {
+                start,
+                canonical: moved(&span.canonical),
+                rows: moved(&span.rows),
+                ..span.clone()
+            });
+        }
+        buf[count_at..count_at + 4].copy_from_slice(&(streams.len() as u32).to_le_bytes());
+        let (tenant, streams) = (tenant.clone(), streams.into());
+        Self { tenant, bytes: buf.into(), streams, rows, line_bytes }
+    }
+
+    fn part(&self, span: &StreamSpan) -> StreamPart<'_> {
+        StreamPart {
             // Both were checked when the batch was built or decoded.
             canonical: str::from_utf8(&self.bytes[span.canonical.clone()]).unwrap_or_default(),
             fingerprint: span.fingerprint,
             rows: span.row_count,
             bytes: &self.bytes,
             range: span.rows.clone(),
-        })
+        }
+    }
+
+    /// The streams, in the order in which they were begun. A stream may stand in a batch twice.
+    pub fn streams(&self) -> impl ExactSizeIterator<Item = StreamPart<'_>> {
+        self.streams.iter().map(|span| self.part(span))
     }
 }
 

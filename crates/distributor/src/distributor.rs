@@ -17,11 +17,30 @@ pub struct Config {
     /// How many streams of a tenant are remembered parsed and validated. More saves work when a
     /// tenant pushes more streams than this again and again; one costs a few hundred bytes.
     pub known_streams_per_tenant: usize,
+    /// Whether very hot streams may be split, as tenants' limits say. Worth it where streams belong
+    /// to some of many ingesters; in one process a split stream only is a changed one.
+    pub shard_streams: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { known_streams_per_tenant: 10_000 }
+        Self { known_streams_per_tenant: 10_000, shard_streams: false }
+    }
+}
+
+/// Knows how many distributors share a tenant's pushes.
+pub trait Distributors: Send + Sync {
+    /// How many are healthy now, this one included.
+    fn healthy(&self) -> usize;
+}
+
+/// This distributor is the only one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OneDistributor;
+
+impl Distributors for OneDistributor {
+    fn healthy(&self) -> usize {
+        1
     }
 }
 
@@ -31,6 +50,8 @@ pub struct Dependencies<'a> {
     pub limits: Arc<dyn LimitsFor<Limits>>,
     /// Where batches go.
     pub appender: Arc<dyn Appender>,
+    /// Who else takes pushes, for rates that hold for all together.
+    pub distributors: Arc<dyn Distributors>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where the metrics are exposed.
@@ -62,6 +83,8 @@ pub enum PushFormat {
 pub struct Distributor {
     pub(crate) limits: Arc<dyn LimitsFor<Limits>>,
     pub(crate) appender: Arc<dyn Appender>,
+    pub(crate) distributors: Arc<dyn Distributors>,
+    pub(crate) shards_streams: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tenants: Tenants,
     pub(crate) metrics: Metrics,
@@ -71,8 +94,9 @@ impl Distributor {
     /// A distributor. Registers its metrics: build one per process and registry.
     #[must_use]
     pub fn new(config: Config, dependencies: Dependencies<'_>) -> Self {
-        let Dependencies { limits, appender, clock, registry } = dependencies;
+        let Dependencies { limits, appender, distributors, clock, registry } = dependencies;
+        let shards_streams = config.shard_streams;
         let (tenants, metrics) = (Tenants::new(config), Metrics::register(registry));
-        Self { limits, appender, clock, tenants, metrics }
+        Self { limits, appender, distributors, shards_streams, clock, tenants, metrics }
     }
 }

@@ -16,6 +16,7 @@ mod distributor;
 mod push;
 
 mod limits;
+mod sharding;
 mod streams;
 
 mod service_name;
@@ -28,12 +29,21 @@ mod metadata;
 mod appender;
 mod generic_fields;
 mod refusal;
+mod replicated;
 
 mod generations;
 mod metrics;
 
 pub use appender::{AppendError, Appender};
-pub use distributor::{Config, Dependencies, Distributor, PushContext, PushFormat};
-pub use limits::{LEVEL_FIELDS, Limits, LongLines, PolicySelector, SERVICE_NAME_LABELS};
+pub use distributor::{
+    Config, Dependencies, Distributor, Distributors, OneDistributor, PushContext, PushFormat,
+};
+pub use limits::{
+    LEVEL_FIELDS, Limits, LongLines, PolicySelector, RateStrategy, SERVICE_NAME_LABELS,
+    StreamSharding,
+};
 pub use push::Prepared;
 pub use refusal::PushRefused;
+pub use replicated::{
+    PeerError, Peers, ReplicatedAppender, ReplicatedConfig, ReplicatedDependencies, RingNow,
+};

@@ -13,6 +13,8 @@ pub struct Limits {
     /// Bytes a second a tenant may push, counted after validation. Higher lets one tenant take more
     /// of the machine.
     pub ingestion_rate_bytes: f64,
+    /// Whether the rate holds for the whole cluster or for each distributor.
+    pub rate_strategy: RateStrategy,
     /// Bytes a tenant may push at once; must be at least the largest push, or that push can never
     /// be accepted.
     pub ingestion_burst_bytes: f64,
@@ -48,6 +50,8 @@ pub struct Limits {
     pub max_structured_metadata_bytes: usize,
     /// Most pairs of structured metadata of an entry; 0 accepts any.
     pub max_structured_metadata_pairs: usize,
+    /// When a stream is split; only where [`crate::Config::shard_streams`] is set.
+    pub shard_streams: StreamSharding,
     /// Until when pushes are refused; `None` accepts them.
     pub block_ingestion_until: Option<Timestamp>,
     /// Until when pushes of a policy are refused.
@@ -62,6 +66,33 @@ pub struct Limits {
     pub policies: Vec<PolicySelector>,
     /// The tenant's retention in whole hours, as metrics show it; empty when kept for ever.
     pub retention_hours: String,
+}
+
+/// What a tenant's ingestion rate is the rate of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RateStrategy {
+    /// All distributors together: each takes its share, one over the number of healthy ones.
+    #[default]
+    Global,
+    /// Each distributor.
+    Local,
+}
+
+/// Splitting of very hot streams.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StreamSharding {
+    /// Whether streams are split at all.
+    pub enabled: bool,
+    /// Bytes a second that one part should take at most.
+    pub desired_rate_bytes: f64,
+    /// Whether a split is logged.
+    pub logging: bool,
+}
+
+impl Default for StreamSharding {
+    fn default() -> Self {
+        Self { enabled: true, desired_rate_bytes: 1536.0 * 1024.0, logging: false }
+    }
 }
 
 /// What happens to a line longer than [`Limits::max_line_bytes`].
@@ -127,6 +158,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             ingestion_rate_bytes: 4.0 * 1_048_576.0,
+            rate_strategy: RateStrategy::Global,
             ingestion_burst_bytes: 6.0 * 1_048_576.0,
             max_label_name_bytes: 1024,
             max_label_value_bytes: 2048,
@@ -144,6 +176,7 @@ impl Default for Limits {
             allow_structured_metadata: true,
             max_structured_metadata_bytes: 64 << 10,
             max_structured_metadata_pairs: 128,
+            shard_streams: StreamSharding::default(),
             block_ingestion_until: None,
             block_ingestion_policy_until: Vec::new(),
             block_ingestion_status: 260,

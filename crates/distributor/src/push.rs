@@ -11,9 +11,10 @@ use model::{TenantId, Timestamp};
 use crate::distributor::{Distributor, PushContext, PushFormat};
 use crate::encode::Encoder;
 use crate::level::LevelFields;
-use crate::limits::{Limits, LongLines};
+use crate::limits::{Limits, LongLines, RateStrategy};
 use crate::metrics::{Amount, LINE_TOO_LONG, Tally, TallyContext};
 use crate::refusal::{PushRefused, Refusals};
+use crate::sharding::{Load, Split};
 use crate::streams::{KnownStream, Reading, Tenant};
 use crate::validate::{EntryChecks, INVALID_LABELS, check_blocked};
 
@@ -71,6 +72,8 @@ impl Distributor {
             limits: &limits,
             level_fields: &level_fields,
             context: &context,
+            distributors: self.distributors.healthy().max(1),
+            shards_streams: self.shards_streams,
             now: self.clock.now(),
             monotonic: self.clock.monotonic(),
         };
@@ -164,6 +167,9 @@ struct Request<'r> {
     limits: &'r Limits,
     level_fields: &'r LevelFields,
     context: &'r PushContext,
+    /// Healthy ones.
+    distributors: usize,
+    shards_streams: bool,
     now: Timestamp,
     monotonic: Duration,
 }
@@ -178,6 +184,7 @@ impl Request<'_> {
         let streams = self.read_streams(push, &mut record.tally)?;
         let streams = self.validate(streams, record);
         self.limit_rate(&streams, &mut record.tally)?;
+        let streams = self.split(streams);
         Ok(self.encode(&streams, record))
     }
 
@@ -311,7 +318,12 @@ impl Request<'_> {
         let monotonic = self.monotonic;
         let mut whole = Amount::default();
         streams.iter().for_each(|stream| whole.add(stream.amount));
-        let (rate, burst) = (self.limits.ingestion_rate_bytes, self.limits.ingestion_burst_bytes);
+        let share = match self.limits.rate_strategy {
+            RateStrategy::Global => self.distributors as f64,
+            RateStrategy::Local => 1.0,
+        };
+        let rate = self.limits.ingestion_rate_bytes / share;
+        let burst = self.limits.ingestion_burst_bytes;
         let bucket = &self.known.bucket;
         bucket.set_limits(monotonic, rate, burst);
         let bytes = whole.bytes as f64;
@@ -333,6 +345,38 @@ impl Request<'_> {
             refused.retry_after = Duration::try_from_secs_f64((missing / rate).ceil()).ok();
         }
         Err(refused)
+    }
+
+    /// Splits streams that are too hot for a few ingesters.
+    fn split<'a>(&self, streams: Vec<Accepted<'a>>) -> Vec<Accepted<'a>> {
+        if !self.shards_streams {
+            return streams;
+        }
+        let (limits, rates) = (&self.limits.shard_streams, &self.known.rates);
+        let mut split = Vec::with_capacity(streams.len());
+        for mut accepted in streams {
+            let (bytes, entries) = (accepted.amount.bytes, accepted.entries.len());
+            let load =
+                Load { bytes, entries, now: self.monotonic, distributors: self.distributors };
+            let Some(Split { shards, first }) = rates.split(&accepted.stream, load, limits) else {
+                split.push(accepted);
+                continue;
+            };
+            if limits.logging {
+                let (tenant, stream) = (self.tenant, &accepted.stream.canonical);
+                tracing::info!(%tenant, %stream, shards, "a hot stream is split");
+            }
+            // Neighbouring entries stay together.
+            let size = entries.div_ceil(shards).max(1);
+            for part in 0..entries.div_ceil(size) {
+                let rest = accepted.entries.split_off(size.min(accepted.entries.len()));
+                let entries = std::mem::replace(&mut accepted.entries, rest);
+                let stream = rates.part(&accepted.stream, (first + part) % shards);
+                let amount = Amount::of_all(&entries);
+                split.push(Accepted { stream, entries, amount });
+            }
+        }
+        split
     }
 
     /// Discovers, normalises and encodes what is left.

@@ -17,6 +17,7 @@ use crate::generations::Generations;
 use crate::level::{Found, LevelFields};
 use crate::limits::Limits;
 use crate::service_name::with_service_name;
+use crate::sharding::Rates;
 use crate::validate::{StreamRefusal, check_enforced, check_labels};
 
 #[cfg(test)]
@@ -105,6 +106,8 @@ impl Reading<'_> {
 pub(crate) struct Tenant {
     /// Its ingestion rate.
     pub(crate) bucket: TokenBucket,
+    /// How fast its streams are.
+    pub(crate) rates: Rates,
     known: Mutex<Known>,
 }
 
@@ -135,7 +138,8 @@ impl Tenant {
             loki: Generations::new(config.known_streams_per_tenant),
             otlp: Generations::new(config.known_streams_per_tenant),
         };
-        Self { bucket, known: Mutex::new(known) }
+        let rates = Rates::new(config.known_streams_per_tenant);
+        Self { bucket, rates, known: Mutex::new(known) }
     }
 
     /// Makes these limits the ones in force; forgets what was read under others. Answers where

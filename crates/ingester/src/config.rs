@@ -18,6 +18,8 @@ pub struct Config {
     pub wal_dir: PathBuf,
     /// When an append counts as durable.
     pub wal_sync: WalSync,
+    /// Which threads do what takes long.
+    pub threads: Threads,
     /// Length in bytes from which on a file of the log is closed. Smaller files are removed
     /// sooner; each costs two syncs.
     pub wal_file_bytes: u64,
@@ -50,6 +52,17 @@ pub struct Config {
     /// Flush everything when asked to stop (`wal.flush_on_shutdown`). The log keeps the entries
     /// either way; this saves the next start the replay.
     pub flush_on_stop: bool,
+    /// How long a replica of rank 1 waits for the one before it to store the same rows; one of rank
+    /// 2 waits twice as long.
+    pub replica_stagger: Duration,
+    /// The longest such wait. Heads that filled faster wait at most twice the time that they took,
+    /// which is how long the other replica's next head may take; short memory ends every wait.
+    pub replica_wait_max: Duration,
+    /// How often a waiting head is compared with what was stored. Each look lists a day of a tenant.
+    pub replica_check_period: Duration,
+    /// How long the digests of flushed heads are remembered, so that cells that several heads have
+    /// rows of can be compared as a whole.
+    pub replica_memory: Duration,
     /// How segments are encoded.
     pub encode: EncodeSettings,
     /// Refused entries that an answer names one by one (`max_returned_stream_errors`).
@@ -65,6 +78,7 @@ impl Default for Config {
             instance: "ingester".to_owned(),
             wal_dir: PathBuf::from("./data/wal"),
             wal_sync: WalSync::Always,
+            threads: Threads::Own,
             wal_file_bytes: 64 << 20,
             wal_bytes_max: 1 << 30,
             flush_bytes: 64 << 20,
@@ -77,6 +91,10 @@ impl Default for Config {
             concurrent_flushes: 2,
             flush_backoff: BackoffPolicy::default(),
             flush_on_stop: true,
+            replica_stagger: Duration::from_secs(30),
+            replica_wait_max: Duration::from_secs(15 * 60),
+            replica_check_period: Duration::from_secs(10),
+            replica_memory: Duration::from_secs(2 * 3600),
             encode: EncodeSettings::default(),
             max_returned_stream_errors: 10,
             tail_buffer_bytes: 16 << 20,
@@ -102,8 +120,20 @@ impl Config {
         );
         check(self.concurrent_flushes > 0, "concurrent_flushes must be above 0");
         check(!self.flush_check_period.is_zero(), "flush_check_period must be above 0");
+        check(!self.replica_check_period.is_zero(), "replica_check_period must be above 0");
         problems
     }
+}
+
+/// Which threads write the log, encode segments and compare digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Threads {
+    /// Threads of their own, so that whoever serves requests never waits.
+    #[default]
+    Own,
+    /// Whoever asks, at once: with a single-threaded runtime, everything happens in an order that
+    /// can be repeated. For simulations; the replay of the log then never flushes.
+    Caller,
 }
 
 /// When an append counts as durable.

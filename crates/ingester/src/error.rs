@@ -32,6 +32,17 @@ pub enum Error {
     /// The ingester is stopping. Nothing was kept; send it elsewhere, or retry later.
     #[error("ingester is stopping")]
     Stopping,
+    /// The ingester takes no entries for now. Nothing was kept; send it elsewhere, or retry later.
+    #[error("ingester is read-only")]
+    ReadOnly,
+    /// Heads were not handed over. They stay in memory and in the log, and are flushed instead.
+    #[error("hand tenant {tenant} over: {reason}")]
+    HandOver {
+        /// Whose head.
+        tenant: model::TenantId,
+        /// What happened.
+        reason: Arc<str>,
+    },
     /// The log could not be opened or read; an operator must look.
     #[error("open the write-ahead log: {0}")]
     Open(WalError),
@@ -56,9 +67,12 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::MemoryFull { .. } | Self::Wal { .. } | Self::Stopping | Self::Flush { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::MemoryFull { .. }
+            | Self::Wal { .. }
+            | Self::Stopping
+            | Self::ReadOnly
+            | Self::HandOver { .. }
+            | Self::Flush { .. } => ErrorKind::Unavailable,
             Self::Catalog(error) => error.kind(),
             Self::Open(_) => ErrorKind::Internal,
             Self::Config(_) => ErrorKind::Invalid,
@@ -72,6 +86,7 @@ impl Error {
             Self::MemoryFull { retry_after, .. } | Self::Wal { retry_after, .. } => {
                 Some(*retry_after)
             }
+            Self::ReadOnly => Some(Duration::from_secs(1)),
             Self::Stopping => Some(Duration::from_secs(5)),
             _ => None,
         }

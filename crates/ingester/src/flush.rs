@@ -14,19 +14,22 @@ use runtime::backoff::Backoff;
 use runtime::random::Random;
 use runtime::shutdown::Stop;
 use runtime::task;
-use segment::EncodedSegment;
+use segment::{EncodedSegment, SegmentName};
 use store::Store;
 use tokio::sync::Semaphore;
 
+use crate::config::Threads;
 use crate::error::Error;
 use crate::head::{FlushState, SealedHead};
 use crate::heads::{Append, Heads};
 use crate::metrics::{FlushReason, FlushedRun};
+use crate::replicas::{Replicas, Skip};
 use crate::tenant::{ActiveFacts, Tenant};
 use crate::wal::flushed::FlushedMark;
 use crate::wal::writer::WalWriter;
 
 mod encode;
+mod wait;
 
 pub(crate) use encode::Origin;
 
@@ -48,6 +51,8 @@ pub(crate) struct Flusher {
     pub(crate) random: Arc<dyn Random>,
     /// What segments say about where their rows come from.
     pub(crate) origin: Origin,
+    /// Who else stores the same rows; `None` with a replication factor of 1.
+    pub(crate) replicas: Option<Arc<dyn Replicas>>,
     pub(crate) retire: Retire,
     pub(crate) stop: Stop,
     pub(crate) permits: Semaphore,
@@ -59,7 +64,10 @@ impl Flusher {
         loop {
             tokio::select! {
                 () = self.stop.requested() => return,
-                () = self.heads.flush_wanted.notified() => self.flush_large(),
+                () = self.heads.flush_wanted.notified() => {
+                    self.flush_large();
+                    self.hurry_if_tight();
+                }
                 () = self.heads.clock.sleep(self.heads.config.flush_check_period) => {
                     self.flush_old();
                     self.flush_large();
@@ -86,9 +94,11 @@ impl Flusher {
         };
         for tenant in &tenants {
             self.seal(tenant, reason);
+            tenant.sealed().iter().for_each(|head| hurry(head));
         }
         for tenant in &tenants {
             for head in tenant.sealed() {
+                hurry(&head);
                 wait_stored(tenant, &head).await?;
             }
         }
@@ -169,9 +179,30 @@ impl Flusher {
 
     /// Seals a tenant's head and starts the task that stores it.
     fn seal(self: &Arc<Self>, tenant: &Arc<Tenant>, reason: FlushReason) {
-        let Some(head) = self.heads.seal(tenant, reason) else { return };
+        if let Some(head) = self.heads.seal(tenant, reason) {
+            self.store_later(tenant, head);
+        }
+    }
+
+    /// Notes that another ingester has a head. It stays readable here.
+    pub(crate) fn handed_over(&self, tenant: &Tenant, head: &SealedHead) {
+        self.retire(FlushedMark {
+            tenant: tenant.id.clone(),
+            first: head.positions.first,
+            last: head.positions.last,
+        });
+        self.heads.metrics.flush_done(0);
+        head.state.send_replace(FlushState::Stored);
+    }
+
+    /// Starts the task that stores a head.
+    pub(crate) fn store_later(self: &Arc<Self>, tenant: &Arc<Tenant>, head: Arc<SealedHead>) {
         let (flusher, tenant) = (Arc::clone(self), Arc::clone(tenant));
         task::spawn("flush", async move {
+            flusher.wait_for_replicas(&tenant, &head).await;
+            if flusher.stop.is_requested() {
+                return;
+            }
             while flusher.store_head(&tenant, &head).await.is_err() {
                 if flusher.stop.is_requested() {
                     // The log keeps the rows for the next start.
@@ -186,17 +217,25 @@ impl Flusher {
         let failed =
             |reason: String| Error::Flush { tenant: tenant.id.clone(), reason: reason.into() };
         let _permit = self.permits.acquire().await.map_err(|_| Error::Stopping)?;
-        let segments = self.encode(tenant, head).await.map_err(failed)?;
+        let skip = self.stored_elsewhere(tenant, head).await;
+        let held_by = skip.as_ref().map(|skip| skip.held_by.clone()).unwrap_or_default();
+        let segments = self.encode(tenant, head, skip).await.map_err(failed)?;
         // From now on the head is known under these names: a query that finds all of them in its
         // catalog leaves the head out.
-        head.id.set_flushed_as(segments.iter().map(|segment| segment.name.clone()).collect());
+        let own = segments.iter().map(|segment| segment.name.clone());
+        let names: Vec<SegmentName> = held_by.into_iter().chain(own).collect();
+        head.id.set_flushed_as(names.clone());
         let count = segments.len();
         for segment in segments {
             self.upload(segment).await.map_err(failed)?;
         }
+        let now = self.heads.clock.monotonic();
         // Before the rows leave memory: whoever looks at both misses neither.
-        let names = head.id.flushed_as().into_iter();
-        self.heads.lately.stored(names, self.heads.clock.monotonic());
+        self.heads.lately.stored(names.into_iter(), now);
+        if self.replicas.is_some() {
+            let keep = self.heads.config.replica_memory;
+            tenant.replicas.lock().flushed(head.digests(), now, keep);
+        }
         self.heads.forget(tenant, head);
         self.retire(FlushedMark {
             tenant: tenant.id.clone(),
@@ -228,17 +267,31 @@ impl Flusher {
         &self,
         tenant: &Arc<Tenant>,
         head: &Arc<SealedHead>,
+        skip: Option<Skip>,
     ) -> Result<Vec<EncodedSegment>, String> {
         let begun = self.heads.clock.monotonic();
         let (tenant, head) = (tenant.id.clone(), Arc::clone(head));
         let origin = self.origin.clone();
         let settings = self.heads.config.encode.clone();
-        let encoded = task::spawn_blocking("encode", move || {
-            encode::encode(&tenant, &head, &origin, &settings)
+        let encoded = self.compute("encode", move || {
+            let plan = encode::Plan { origin: &origin, settings: &settings, skip: skip.as_ref() };
+            encode::encode(&tenant, &head, &plan)
         });
-        let encoded = encoded.await.map_err(|error| error.to_string())?;
+        let encoded = encoded.await?;
         self.heads.metrics.encoded(self.heads.clock.monotonic().saturating_sub(begun));
         encoded.map_err(|error| error.to_string())
+    }
+
+    /// Runs something long on a thread of its own.
+    async fn compute<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        if self.heads.config.threads == Threads::Caller {
+            return Ok(work());
+        }
+        task::spawn_blocking(name, work).await.map_err(|error| error.to_string())
     }
 
     fn retire(&self, mark: FlushedMark) {
@@ -259,6 +312,13 @@ impl Flusher {
             self.heads.metrics.run_flushed(head.reason, flushed);
         }
         self.heads.metrics.flush_done(segments);
+    }
+}
+
+/// Lets a head be stored without waiting for what replicas store.
+fn hurry(head: &SealedHead) {
+    if !head.is_urgent.swap(true, Ordering::Relaxed) {
+        head.retry.notify_one();
     }
 }
 

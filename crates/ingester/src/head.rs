@@ -8,6 +8,7 @@
 //! Invariant: a head holds exactly the tenant's records of the log from its first position to its
 //! last.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::list::AppendList;
 use crate::metrics::FlushReason;
+use crate::replicas::HeadDigests;
 use crate::row::{Row, Slabs};
 use crate::wal::Position;
 
@@ -202,6 +204,8 @@ impl Head {
             reason,
             state: watch::Sender::new(FlushState::Waiting),
             retry: Notify::new(),
+            is_urgent: AtomicBool::new(false),
+            digests: OnceLock::new(),
         })
     }
 
@@ -299,9 +303,25 @@ pub(crate) struct SealedHead {
     pub(crate) state: watch::Sender<FlushState>,
     /// Ends the wait before the next attempt.
     pub(crate) retry: Notify,
+    /// Whether it is stored without waiting for what replicas store.
+    pub(crate) is_urgent: AtomicBool,
+    digests: OnceLock<Arc<HeadDigests>>,
 }
 
 impl SealedHead {
+    /// The digests of its rows; made when first asked for.
+    pub(crate) fn digests(&self) -> Arc<HeadDigests> {
+        let make = || Arc::new(HeadDigests::of(&self.runs, &self.slabs, self.age));
+        Arc::clone(self.digests.get_or_init(make))
+    }
+
+    /// Times of the earliest and the latest row.
+    pub(crate) fn span(&self) -> (Timestamp, Timestamp) {
+        let first = self.runs.iter().map(|run| run.first).min();
+        let last = self.runs.iter().map(|run| run.last).max();
+        (first.unwrap_or(Timestamp::MAX), last.unwrap_or(Timestamp::MIN))
+    }
+
     /// The matching streams with rows that may lie in the range.
     pub(crate) fn views(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Arc<RunView>> {
         let is_shown = |run: &&Arc<RunView>| run.may_show(matchers, range);

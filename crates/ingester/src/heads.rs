@@ -81,7 +81,10 @@ impl std::fmt::Debug for Heads {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.heads.memory.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+        let before = self.heads.memory.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+        if before == self.bytes {
+            self.heads.memory.freed.notify_waiters();
+        }
     }
 }
 
@@ -124,6 +127,11 @@ impl Heads {
         self.tenants.read().values().map(Arc::clone).collect()
     }
 
+    /// Whether memory is so short that heads must not wait for anything.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.memory.used() >= self.config.memory_bytes_max / 4 * 3
+    }
+
     /// Waits until there is memory for an append, and takes it.
     pub(crate) async fn reserve(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Error> {
         if self.memory.used() >= self.memory_bytes_max() {
@@ -152,6 +160,17 @@ impl Heads {
         Ok(InFlight { heads: Arc::clone(self), bytes })
     }
 
+    /// Waits until no append is under way.
+    pub(crate) async fn settled(&self) {
+        loop {
+            let freed = self.memory.freed.notified();
+            if self.memory.in_flight.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            freed.await;
+        }
+    }
+
     /// Bytes at which appends wait. The usual bound lets nobody push faster than heads are
     /// encoded; in an outage waiting would not help, and there is more room.
     fn memory_bytes_max(&self) -> u64 {
@@ -175,7 +194,7 @@ impl Heads {
         let active = self.memory.active.fetch_add(committed.memory, Ordering::Relaxed);
         self.metrics.head_bytes.inc_by(committed.memory as i64);
         self.metrics.memory_chunks.inc_by(committed.runs as i64);
-        if active + committed.memory > self.config.flush_bytes {
+        if active + committed.memory > self.config.flush_bytes || self.is_tight() {
             self.flush_wanted.notify_one();
         }
     }
@@ -208,6 +227,7 @@ impl Heads {
         let now = self.clock.monotonic();
         let Some(before) = now.checked_sub(self.config.chunk_idle_period) else { return };
         for tenant in self.all_tenants() {
+            tenant.forget_digests(now, self.config.replica_memory);
             let forgotten = tenant.forget_idle(before);
             if forgotten > 0 {
                 self.metrics.streams_removed(&tenant.id, forgotten);

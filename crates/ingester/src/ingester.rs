@@ -17,12 +17,13 @@ use store::Store;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::admission::Rules;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, Threads};
 use crate::error::Error;
 use crate::flush::{Flusher, Origin, Retire};
 use crate::heads::{Append, Heads, InFlight, IntoHeads};
 use crate::metrics::{FlushReason, Metrics};
 use crate::replay::{Covered, Replayer, Summary};
+use crate::replicas::Replicas;
 use crate::snapshot::HeadSnapshot;
 use crate::tail::TailReceiver;
 use crate::tenant::Admitted;
@@ -44,6 +45,8 @@ pub struct Dependencies {
     pub limits: Arc<dyn LimitsFor<Limits>>,
     /// Where heads are flushed to.
     pub store: Arc<Store>,
+    /// Who else stores the same rows; `None` with a replication factor of 1.
+    pub replicas: Option<Arc<dyn Replicas>>,
     /// Where to count.
     pub metrics: Metrics,
 }
@@ -56,6 +59,9 @@ pub struct Ingester {
     flusher: Arc<Flusher>,
     stop: Stop,
     is_stopping: AtomicBool,
+    is_read_only: AtomicBool,
+    /// Whether the next stop is for good.
+    is_prepared: AtomicBool,
     flush_loop: Mutex<Option<task::JoinHandle<()>>>,
 }
 
@@ -83,8 +89,12 @@ impl Ingester {
         Self::open_in(config, dependencies, Arc::new(directory)).await
     }
 
-    /// Opens a log in a directory of the caller's.
-    pub(crate) async fn open_in(
+    /// Opens a log in a directory of the caller's instead of [`Config::wal_dir`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Ingester::open`].
+    pub async fn open_in(
         config: Config,
         dependencies: Dependencies,
         directory: Arc<dyn WalDirectory>,
@@ -93,7 +103,7 @@ impl Ingester {
         if !problems.is_empty() {
             return Err(Error::Config(problems.join("; ")));
         }
-        let Dependencies { clock, random, limits, store, metrics } = dependencies;
+        let Dependencies { clock, random, limits, store, replicas, metrics } = dependencies;
         let heads = Heads::new(config, clock, metrics);
         let opened = open_log(&heads, &random, &store, directory).await?;
         let OpenedLog { replay, flushed, origin } = opened;
@@ -102,6 +112,7 @@ impl Ingester {
             sync: heads.config.wal_sync,
             clock: Arc::clone(&heads.clock),
             metrics: heads.metrics.clone(),
+            threads: heads.config.threads,
         };
         let files = replay.into_files(heads.config.wal_file_bytes);
         let sink = IntoHeads(Arc::clone(&heads));
@@ -111,6 +122,7 @@ impl Ingester {
             store,
             random,
             origin,
+            replicas,
             retire: Retire::Log(Arc::clone(&wal)),
             stop: stop.clone(),
             permits: Semaphore::new(heads.config.concurrent_flushes),
@@ -123,6 +135,8 @@ impl Ingester {
             flusher,
             stop,
             is_stopping: AtomicBool::new(false),
+            is_read_only: AtomicBool::new(false),
+            is_prepared: AtomicBool::new(false),
             flush_loop: Mutex::new(Some(flush_loop)),
         }))
     }
@@ -135,8 +149,8 @@ impl Ingester {
     ///
     /// # Errors
     ///
-    /// [`Error::MemoryFull`], [`Error::Wal`], [`Error::Stopping`]: nothing was kept; answer 503,
-    /// the client should send it again after [`Error::retry_after`].
+    /// [`Error::MemoryFull`], [`Error::Wal`], [`Error::ReadOnly`], [`Error::Stopping`]: nothing was
+    /// kept; answer 503, the client should send it again after [`Error::retry_after`].
     ///
     /// # Cancel safety
     ///
@@ -158,12 +172,24 @@ impl Ingester {
         if self.is_stopping.load(Ordering::Relaxed) {
             return Err(Error::Stopping);
         }
+        if self.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
         let in_flight = self.heads.reserve(batch.as_bytes().len() as u64).await?;
         let (append, wait) = match self.admit(batch, in_flight) {
             Ok(admitted) => admitted,
             // Nothing of the batch is new: there is nothing to wait for.
             Err(outcome) => return Ok(outcome),
         };
+        self.log(append, wait).await
+    }
+
+    /// Writes an append to the log and waits until it is in a head.
+    async fn log(
+        &self,
+        append: Append,
+        wait: oneshot::Receiver<Result<AppendOutcome, WalError>>,
+    ) -> Result<AppendOutcome, Error> {
         let record = Outgoing::new(KIND_APPEND, append.bytes.clone());
         if let Err(append) = self.wal.submit(record, append) {
             append.tenant.take_back(&append.prepared);
@@ -218,7 +244,8 @@ impl Ingester {
         if self.is_stopping.swap(true, Ordering::Relaxed) {
             return;
         }
-        if self.heads.config.flush_on_stop
+        let is_for_good = self.is_prepared.load(Ordering::Relaxed);
+        if (self.heads.config.flush_on_stop || is_for_good)
             && let Err(error) = self.flusher.flush(None, FlushReason::stop).await
         {
             tracing::warn!(%error, "entries stay in the log for the next start");
@@ -230,6 +257,9 @@ impl Ingester {
             let _ = flush_loop.await;
         }
         let wal = Arc::clone(&self.wal);
+        if self.heads.config.threads == Threads::Caller {
+            return wal.stop();
+        }
         let _ = task::spawn_blocking("wal-stop", move || wal.stop()).await;
     }
 
@@ -244,14 +274,14 @@ impl Ingester {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> HeadSnapshot {
-        let heads = match self.heads.known_tenant(tenant) {
-            Some(tenant) => tenant.show(matchers, range),
-            None => Vec::new(),
+        let Some(tenant) = self.heads.known_tenant(tenant) else {
+            return HeadSnapshot::default();
         };
-        HeadSnapshot::new(heads)
+        HeadSnapshot::new(tenant.show(matchers, range))
     }
 
-    /// The segments of a tenant that were stored in the last quarter of an hour, since the start.
+    /// The segments of a tenant that took the place of heads in the last quarter of an hour, since
+    /// the start; those of replicas that hold rows of these heads are among them.
     ///
     /// Ask after [`Ingester::snapshot`]: rows that are not in the snapshot any more are then in
     /// one of these, so whoever does not know all of them must look at object storage again.
@@ -312,7 +342,8 @@ async fn open_log(
     heads.metrics.replay_began();
     let (random, store) = (Arc::clone(random), Arc::clone(store));
     let (into, runtime) = (Arc::clone(heads), tokio::runtime::Handle::current());
-    let opened = task::run_blocking(move || {
+    let threads = heads.config.threads;
+    let open = move || {
         let replay =
             Replay::open(Arc::clone(&directory), random.next_u64()).map_err(Error::Open)?;
         let flushed = FlushedLog::load(directory, replay.incarnation())
@@ -323,16 +354,21 @@ async fn open_log(
             store,
             random,
             origin,
+            // What is flushed while the log is replayed is stored whole.
+            replicas: None,
             retire: Retire::Later(Mutex::default()),
             stop: Stop::new(),
             permits: Semaphore::new(1),
         };
         replay_log(replay, flushed, Arc::new(flusher), runtime)
-    });
-    let (opened, summary) = opened.await.map_err(|panic| {
-        let error = std::io::Error::other(panic.to_string());
-        Error::Open(WalError::new("replay", "log", &error))
-    })??;
+    };
+    let (opened, summary) = match threads {
+        Threads::Caller => open()?,
+        Threads::Own => task::run_blocking(open).await.map_err(|panic| {
+            let error = std::io::Error::other(panic.to_string());
+            Error::Open(WalError::new("replay", "log", &error))
+        })??,
+    };
     let took = heads.clock.monotonic().saturating_sub(begun);
     heads.metrics.replay_ended(took);
     if summary.records > 0 {
@@ -363,5 +399,8 @@ fn replay_log(
     Ok((OpenedLog { replay, flushed, origin }, summary))
 }
 
+mod leave;
 #[cfg(test)]
 mod tests;
+
+pub use leave::{HandedOver, Successor};

@@ -35,6 +35,8 @@ pub enum FlushReason {
     replay,
     /// The process stops.
     stop,
+    /// Another ingester was to take it over.
+    transfer,
 }
 
 /// Why an append was refused as a whole.

@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use model::{ErrorKind, TenantId};
 use store::Store;
 
+use crate::config::Threads;
 use crate::error::Error;
 use crate::flush::Flusher;
 use crate::metrics::FlushReason;
@@ -97,7 +98,8 @@ impl Replayer {
 
     fn flush_if_large(&self) -> Result<(), Error> {
         let heads = &self.flusher.heads;
-        if heads.memory.active() <= heads.config.flush_bytes {
+        let may_wait = heads.config.threads == Threads::Own;
+        if heads.memory.active() <= heads.config.flush_bytes || !may_wait {
             return Ok(());
         }
         let now = heads.clock.monotonic();

@@ -28,7 +28,7 @@ const RANK_BASE: u64 = 1 << 63;
 const RANKS_OF_HEAD: u64 = 1 << 24;
 
 /// The heads of one tenant at one instant, for the streams that match.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct HeadSnapshot {
     /// Oldest first.
     heads: Vec<HeadShown>,
@@ -51,8 +51,9 @@ impl HeadSnapshot {
     /// The segments that hold, or are about to hold, the rows of an origin as of now; empty while
     /// it is not being flushed.
     ///
-    /// If every one of them is in the catalog that a query reads, the query must leave out the
-    /// origin's pieces. Otherwise it must leave out those of the segments that are in the catalog.
+    /// If every one of them is in the catalog that a query reads, the query may leave out the
+    /// origin's pieces. Otherwise it reads both and counts once what is in both: the segments may
+    /// hold other rows, too, for some may be those of a replica that stored the same rows first.
     #[must_use]
     pub fn flushed_as(&self, origin: u64) -> Vec<SegmentName> {
         let head = self.heads.iter().find(|head| head.id.origin == origin);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use api::append::{AppendBatch, Rejected};
 use bytes::Bytes;
 use model::{Labels, Matcher, TenantId, TimeRange};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::admission::{
     Draft, DraftPart, PartRows, Rules, Verdict, accepted_batch, invalid_labels, judge, last_entry,
@@ -17,6 +17,7 @@ use crate::admission::{
 };
 use crate::head::{Head, Positions, RunView, SealedHead};
 use crate::metrics::{FlushReason, Metrics};
+use crate::replicas::Known;
 use crate::row::{Row, Slabs};
 use crate::streams::{LastEntry, Stream, StreamId, Streams, text_hash};
 use crate::tail::{News, Tails, TellTo};
@@ -28,6 +29,8 @@ pub(crate) struct Tenant {
     pub(crate) id: TenantId,
     state: RwLock<State>,
     pub(crate) tails: Tails,
+    /// What was flushed, and what replicas stored.
+    pub(crate) replicas: Mutex<Known>,
 }
 
 #[derive(Debug)]
@@ -87,7 +90,7 @@ impl Tenant {
     pub(crate) fn new(id: TenantId, origin: u64) -> Self {
         let state =
             State { streams: Streams::default(), active: Head::new(origin), sealed: Vec::new() };
-        Self { id, state: RwLock::new(state), tails: Tails::default() }
+        Self { id, state: RwLock::new(state), tails: Tails::default(), replicas: Mutex::default() }
     }
 
     /// Judges a batch. What is admitted must be given to [`Tenant::commit`] or
@@ -161,14 +164,14 @@ impl Tenant {
         }
     }
 
-    /// Puts the rows of a replayed record into the active head. Nothing is refused.
-    pub(crate) fn replay(
+    /// Makes all rows of a batch ready that was acknowledged before: nothing is refused. As with
+    /// [`Tenant::admit`], they must be given to [`Tenant::commit`] or [`Tenant::take_back`].
+    pub(crate) fn admit_all(
         &self,
         batch: &AppendBatch,
-        position: Position,
         now: Duration,
         metrics: &Metrics,
-    ) -> Committed {
+    ) -> Prepared {
         let mut draft = Draft::read(batch);
         let mut parts = Vec::with_capacity(draft.parts.len());
         let mut state = self.state.write();
@@ -194,7 +197,18 @@ impl Tenant {
             parts.push(PreparedPart { stream: id, start, end, newest, last });
         }
         drop(state);
-        let prepared = Prepared { rows: std::mem::take(&mut draft.rows), parts };
+        Prepared { rows: std::mem::take(&mut draft.rows), parts }
+    }
+
+    /// Puts the rows of a replayed record into the active head. Nothing is refused.
+    pub(crate) fn replay(
+        &self,
+        batch: &AppendBatch,
+        position: Position,
+        now: Duration,
+        metrics: &Metrics,
+    ) -> Committed {
+        let prepared = self.admit_all(batch, now, metrics);
         self.commit(batch.as_bytes(), position, &prepared, now)
     }
 
@@ -228,6 +242,17 @@ impl Tenant {
             runs: head.views(matchers, range),
         });
         sealed.chain([active]).filter(|head| !head.runs.is_empty()).collect()
+    }
+
+    /// The rows of the active head that may lie in a range.
+    pub(crate) fn active_view(&self, range: TimeRange) -> (Vec<Arc<RunView>>, Slabs) {
+        let state = self.state.read();
+        (state.active.views(&[], range), state.active.slabs())
+    }
+
+    /// Forgets digests of what was flushed longer ago than `keep`.
+    pub(crate) fn forget_digests(&self, now: Duration, keep: Duration) {
+        self.replicas.lock().forget(now, keep);
     }
 
     /// Facts about the active head; `None` when it is empty.
@@ -295,6 +320,7 @@ impl Tenant {
             && state.active.is_empty()
             && state.sealed.is_empty()
             && !self.tails.is_needed()
+            && self.replicas.lock().is_empty()
     }
 }
 

@@ -21,8 +21,7 @@ pub(crate) mod replay;
 pub(crate) mod scan;
 pub(crate) mod writer;
 
-#[cfg(test)]
-pub(crate) mod faulty;
+pub mod faulty;
 #[cfg(test)]
 mod tests;
 

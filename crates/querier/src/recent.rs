@@ -26,8 +26,8 @@ pub trait Recent: Send + Sync {
 /// Recent rows at one moment.
 pub trait RecentSource: Source + Send {
     /// The segments that hold, or are about to hold, the rows of an origin; empty while it is not
-    /// being flushed. Once all of them are in the catalog, the querier reads them in its place;
-    /// before, it reads the origin in the place of those that are.
+    /// being flushed. They may hold other rows, too: those that a replica stored for this one. Once
+    /// all of them are in the catalog, the querier reads them in the origin's place.
     fn flushed_as(&self, origin: u64) -> Vec<SegmentName>;
 
     /// Who holds an origin. Heads of one holder tell their own copies; heads of different holders,

@@ -206,6 +206,17 @@ impl Footer {
         self.directory.required(SectionType::Cells)?.open(bytes)
     }
 
+    /// Where [`crate::decode_digests`] finds its bytes; `None` when the segment keeps no digests.
+    #[must_use]
+    pub fn digests(&self) -> Option<Range<u64>> {
+        self.directory.find(SectionType::Digest).map(Section::range)
+    }
+
+    /// The decompressed section of digests, given its stored bytes.
+    pub(crate) fn digests_payload<'a>(&self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+        self.directory.required(SectionType::Digest)?.open(bytes)
+    }
+
     /// The directory of the token index, and where its pages are.
     pub(crate) fn token_index(&self) -> Option<(&IndexDirectory, Range<u64>)> {
         let pages = self.directory.find(SectionType::TokenIndex).map(Section::range);

@@ -25,6 +25,7 @@ mod writer;
 // What can be known without reading rows.
 mod block;
 mod cells;
+mod digest;
 mod footer;
 mod index;
 mod stream_table;
@@ -44,6 +45,9 @@ pub use cells::{Cell, SegmentCells, decode_cells};
 pub use decode::{
     decode_columns, decode_first_lines, decode_lengths, decode_line_lengths, decode_lines,
     decode_metadata, decode_timestamps,
+};
+pub use digest::{
+    DIGEST_SECONDS, Digest, DigestCell, RowHasher, SegmentDigests, decode_digests, digest_cell,
 };
 pub use error::{FormatError, Result};
 pub use facts::{Coverage, SegmentFacts};

@@ -2,15 +2,18 @@
 
 use std::ops::Range;
 
+use model::Timestamp;
 use model::columns::{Lines, TextColumn};
 
 use crate::block::BlockMeta;
 use crate::cells::decode_cells;
 use crate::decode::{decode_lengths, decode_lines, decode_metadata, decode_timestamps};
+use crate::digest::{Digest, DigestCell, RowHasher, decode_digests, digest_cell};
 use crate::error::{FormatError, Result};
 use crate::footer::{Footer, tail};
 use crate::index::check::IndexCheck;
 use crate::sort_key::sort_key;
+use crate::writer::Row;
 
 /// What a whole and undamaged segment holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Report {
     pub file_bytes: u64,
     /// Cells.
     pub cells: u64,
+    /// Cells of digests.
+    pub digests: u64,
     /// Postings of the token index.
     pub postings: u64,
     /// Bytes of its pages.
@@ -65,16 +70,71 @@ pub fn verify(bytes: &[u8]) -> Result<Report> {
         }
         None => None,
     };
+    let mut digests = match footer.digests() {
+        Some(range) => {
+            let digests = decode_digests(&footer, part(bytes, range)?)?;
+            report.digests = digests.cells.len() as u64;
+            Some(DigestCheck { seconds: digests.seconds, stated: digests.cells, found: Vec::new() })
+        }
+        None => None,
+    };
     report.postings = index.as_ref().map_or(0, IndexCheck::postings);
     let mut counts = vec![Counts::default(); footer.streams().len()];
     for block in footer.blocks() {
         let (lines, columns) = check_block(bytes, block, &mut counts, &mut report)?;
+        if let Some(digests) = &mut digests {
+            let timestamps = decode_timestamps(block, part(bytes, block.timestamps.clone())?)?;
+            digests.add(&footer, block, &timestamps, (&lines, &columns));
+        }
         if let Some(index) = &mut index {
             index.check_block(block.ordinal, lines.text(), &columns)?;
         }
     }
     check_counts(&footer, &counts)?;
+    if digests.is_some_and(|digests| digests.stated != digests.found) {
+        return Err(FormatError::Corrupt("the digests are of other rows"));
+    }
     Ok(report)
+}
+
+/// The digests as they stand in the segment, and as its rows make them.
+struct DigestCheck {
+    seconds: u32,
+    stated: Vec<DigestCell>,
+    found: Vec<DigestCell>,
+}
+
+impl DigestCheck {
+    fn add(
+        &mut self,
+        footer: &Footer,
+        block: &BlockMeta,
+        timestamps: &[i64],
+        (lines, columns): (&Lines, &[TextColumn]),
+    ) {
+        for (stream, rows) in block.run_rows() {
+            let hasher = RowHasher::of_pairs(footer.streams().pairs(stream));
+            for row in rows {
+                let metadata: Vec<(&str, &str)> = columns
+                    .iter()
+                    .filter_map(|column| Some((column.name(), column.get(row)?)))
+                    .collect();
+                let timestamp = Timestamp(timestamps[row]);
+                let line = lines.row(row);
+                let hash = hasher.hash(&Row { timestamp, line, level: None, metadata: &metadata });
+                let cell = digest_cell(timestamp, self.seconds);
+                match self.found.last_mut() {
+                    Some(last) if (last.stream, last.cell) == (stream, cell) => {
+                        last.digest.add_row(hash);
+                    }
+                    _ => {
+                        let digest = Digest { count: 1, sum: hash };
+                        self.found.push(DigestCell { stream, cell, digest });
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn part(bytes: &[u8], range: Range<u64>) -> Result<&[u8]> {

@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::block::LineCodec;
 use crate::block::index::BlockRecord;
 use crate::cells::CellBuilder;
+use crate::digest::DigestBuilder;
 use crate::encoding::checksum::{ChunkKind, seal};
 use crate::encoding::frame::FrameEncoder;
 use crate::error::{FormatError, Result};
@@ -68,6 +69,7 @@ pub struct SegmentWriter {
     encoder: Option<FrameEncoder>,
     block: BlockBuilder,
     cells: CellBuilder,
+    digests: Option<DigestBuilder>,
     index: Option<IndexBuilder>,
     streams: StreamTableBuilder,
     /// A stream that was begun and has no row yet.
@@ -106,6 +108,7 @@ impl SegmentWriter {
             encoder: encoder.ok(),
             block: BlockBuilder::default(),
             cells: CellBuilder::new(),
+            digests: None,
             index,
             streams: StreamTableBuilder::default(),
             pending: None,
@@ -124,6 +127,12 @@ impl SegmentWriter {
         parents.sort_unstable();
         parents.dedup();
         self.parents = parents;
+    }
+
+    /// Keeps digests in cells of about so many seconds; see [`crate::DIGEST_SECONDS`]. To be called
+    /// before the first stream.
+    pub fn keep_digests(&mut self, seconds: u32) {
+        self.digests = Some(DigestBuilder::new(seconds));
     }
 
     /// Begins the rows of a stream. A stream without rows leaves no trace.
@@ -222,6 +231,9 @@ impl SegmentWriter {
         }
         let level = self.block.add_row(row);
         self.cells.add(at, level, line.len() as u32);
+        if let Some(digests) = &mut self.digests {
+            digests.add(ordinal, row);
+        }
         self.rows += 1;
         self.raw_bytes += line.len() as u64;
         Ok(())
@@ -229,6 +241,9 @@ impl SegmentWriter {
 
     fn begin_stream(&mut self, labels: &Labels, first: i64) -> Result<()> {
         self.streams.add(labels, first);
+        if let Some(digests) = &mut self.digests {
+            digests.begin_stream(labels.iter());
+        }
         // The sort key ends with the canonical text: it stands for the labels.
         let key = self.last_key.as_ref().map_or(&[][..], SortKey::as_bytes);
         self.hash.update(&(key.len() as u64).to_le_bytes());

@@ -7,6 +7,9 @@ mod columns;
 #[path = "segment/damage.rs"]
 mod damage;
 #[cfg(test)]
+#[path = "segment/digest.rs"]
+mod digest;
+#[cfg(test)]
 #[path = "segment/fixture.rs"]
 mod fixture;
 #[cfg(test)]

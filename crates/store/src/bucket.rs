@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use crate::bucket::direct::Direct;
 use crate::bucket::files::Files;
 use crate::bucket::memory::MemoryObjects;
+pub use crate::bucket::memory::{MemoryBucket, MemoryFault};
 use crate::bucket::remote::Remote;
 use crate::bucket::requests::Requests;
 use crate::bucket::staging::Staging;
@@ -92,6 +93,7 @@ impl Bucket {
                 Backing::Direct(Arc::new(Files::open(&filesystem.directory, clock.now())?))
             }
             Backend::Memory => Backing::Direct(Arc::new(MemoryObjects::default())),
+            Backend::Shared(memory) => Backing::Direct(Arc::new(memory.clone())),
             Backend::S3(config) => remote(connect::s3(config)?),
             Backend::Gcs(config) => remote(connect::gcs(config)?),
             Backend::Azure(config) => remote(connect::azure(config)?),
@@ -371,6 +373,9 @@ async fn on_thread<T: Send + 'static>(
     name: &str,
     operation: impl FnOnce(&dyn Direct, &str) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
+    if direct.is_quick() {
+        return operation(&**direct, name);
+    }
     let direct = Arc::clone(direct);
     let shown = name.to_owned();
     let owned = name.to_owned();

@@ -295,6 +295,34 @@ impl CatalogKeeper {
         Listing { keeper: self }
     }
 
+    /// Takes over the flushes of a listing of some segments only; nothing is removed. A compacted
+    /// segment waits for a whole listing, which asks for its parents. Answers how many are new.
+    pub(crate) fn discover(&self, listing: Listing<'_>, objects: &[ObjectInfo]) -> u64 {
+        let mut changes = self.changes.lock();
+        let mut picture = Catalog::clone(&self.current());
+        let mut added = 0;
+        for object in objects {
+            let Ok(name) = SegmentName::parse(&object.name) else { continue };
+            if name.level() > 0 || picture.contains(&name) || changes.deleted.contains(&name) {
+                continue;
+            }
+            let segment = Arc::new(StoredSegment { name, bytes: object.bytes });
+            // A whole listing under way may have begun before the segment was stored.
+            changes.uploaded.push(Arc::clone(&segment));
+            picture = picture.with_day(&segment.name, &changes.lineage, |day| {
+                day.push(Arc::clone(&segment));
+            });
+            added += 1;
+        }
+        if added > 0 {
+            *self.current.write() = Arc::new(picture);
+        }
+        // The end of the listing takes the same lock.
+        drop(changes);
+        drop(listing);
+        added
+    }
+
     /// Takes over what was listed, corrected by what happened meanwhile.
     pub(crate) fn finish(&self, listing: Listing<'_>, objects: Vec<ObjectInfo>) -> Refreshed {
         let mut changes = self.changes.lock();

@@ -47,6 +47,12 @@ impl Config {
         Self { backend: Backend::Memory, ..Self::default() }
     }
 
+    /// Objects in a memory that several stores share, as processes share a bucket; for tests.
+    #[must_use]
+    pub fn shared_memory(memory: &crate::MemoryBucket) -> Self {
+        Self { backend: Backend::Shared(memory.clone()), ..Self::default() }
+    }
+
     /// Objects as files below a directory.
     pub fn filesystem(directory: impl Into<PathBuf>) -> Self {
         let filesystem = FilesystemConfig { directory: directory.into() };
@@ -80,6 +86,8 @@ pub enum Backend {
     Filesystem(FilesystemConfig),
     /// This process's memory: gone when it ends.
     Memory,
+    /// Memory that several stores share, and that can be made to fail.
+    Shared(crate::MemoryBucket),
     /// Amazon S3 and what speaks its protocol.
     S3(Box<S3Config>),
     /// Google Cloud Storage.

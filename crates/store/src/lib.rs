@@ -26,7 +26,7 @@ mod retention;
 mod store;
 mod stream_key;
 
-pub use bucket::{Bucket, Created, ObjectInfo, SpillFiles};
+pub use bucket::{Bucket, Created, MemoryBucket, MemoryFault, ObjectInfo, SpillFiles};
 pub use catalog::{Catalog, Refreshed, StoredSegment, Totals, covered};
 pub use config::Config;
 pub use deletes::{DeleteRequest, DeleteState, Deletes, decode_delete_request};

@@ -303,6 +303,22 @@ impl Store {
         Ok(refreshed)
     }
 
+    /// Lists one tenant and day, and adds the flushes of other processes that are new to the
+    /// catalog; a fraction of what [`Store::refresh`] costs. Answers how many are new.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says; the catalog stays as it was, try again later.
+    pub async fn discover(&self, tenant: &TenantId, day: i32) -> Result<u64, Error> {
+        let listing = self.catalog.begin();
+        let objects = self.bucket.list(&SegmentName::day_prefix(tenant, day)).await?;
+        let added = self.catalog.discover(listing, &objects);
+        if added > 0 {
+            self.measure_catalog();
+        }
+        Ok(added)
+    }
+
     /// Deletes a segment. It leaves the catalog first, so that new queries do not count on it.
     ///
     /// # Errors

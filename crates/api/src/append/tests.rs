@@ -113,3 +113,43 @@ fn other_versions_and_empty_batches() {
     let empty = BatchBuilder::new(&TenantId::anonymous()).finish();
     assert_eq!(AppendBatch::decode(empty.as_bytes().clone()).unwrap().rows(), 0);
 }
+
+#[test]
+fn picked_streams_are_a_batch_of_their_own() {
+    let mut builder = BatchBuilder::new(&TenantId::new("team").unwrap());
+    for stream in ["a", "b", "c", "d"] {
+        let labels = Labels::new([("n", stream)]);
+        builder.begin_stream(&labels, &labels.canonical());
+        for at in 0..3 {
+            builder.push_row(Timestamp(at), stream.as_bytes(), None, &[("k", stream)]).unwrap();
+        }
+    }
+    let whole = builder.finish();
+    let shown = |batch: &AppendBatch| -> Vec<(String, u64, Vec<Vec<u8>>)> {
+        let rows = |part: &StreamPart<'_>| {
+            part.rows().map(|row| row.line(part.bytes()).to_vec()).collect()
+        };
+        let parts = batch.streams();
+        parts.map(|part| (part.canonical.to_owned(), part.fingerprint.0, rows(&part))).collect()
+    };
+    let all = shown(&whole);
+    for mask in 0..16usize {
+        let is_picked = |index: usize| mask >> index & 1 == 1;
+        let expected: Vec<_> =
+            (0..4).filter(|index| is_picked(*index)).map(|index| all[index].clone()).collect();
+        let Some(picked) = whole.pick(is_picked) else {
+            assert_eq!(mask, 0);
+            continue;
+        };
+        let again = AppendBatch::decode(picked.as_bytes().clone()).unwrap();
+        assert_eq!(shown(&picked), expected);
+        assert_eq!(shown(&again), expected);
+        assert_eq!((picked.rows(), picked.line_bytes()), (again.rows(), again.line_bytes()));
+    }
+    let halves = [whole.pick(|index| index < 2).unwrap(), whole.pick(|index| index > 1).unwrap()];
+    let joined = AppendBatch::join(&halves).unwrap();
+    assert_eq!(joined.as_bytes(), whole.as_bytes());
+    assert_eq!(shown(&joined), all);
+    assert!(AppendBatch::join(&[]).is_none());
+    assert_eq!(whole.pick(|_| true).unwrap().as_bytes().as_ptr(), whole.as_bytes().as_ptr());
+}

@@ -12,7 +12,7 @@ use runtime::limits::SameLimits;
 
 use super::*;
 use crate::appender::{AppendError, Appender};
-use crate::distributor::{Config, Dependencies};
+use crate::distributor::{Config, Dependencies, Distributors};
 
 const NOW: Timestamp = Timestamp(1_755_900_000_000_000_000);
 
@@ -46,6 +46,14 @@ impl Appender for Recorder {
     }
 }
 
+struct Count(usize);
+
+impl Distributors for Count {
+    fn healthy(&self) -> usize {
+        self.0
+    }
+}
+
 struct Bench {
     distributor: Distributor,
     recorder: Arc<Recorder>,
@@ -55,16 +63,23 @@ struct Bench {
 
 impl Bench {
     fn new(limits: Limits) -> Self {
+        Self::of_many(limits, 1)
+    }
+
+    /// One of so many distributors.
+    fn of_many(limits: Limits, count: usize) -> Self {
         let recorder = Arc::new(Recorder::default());
         let clock = Arc::new(ManualClock::new(NOW));
         let mut registry = Registry::default();
         let dependencies = Dependencies {
             limits: Arc::new(SameLimits::new(limits)),
             appender: Arc::clone(&recorder) as Arc<dyn Appender>,
+            distributors: Arc::new(Count(count)),
             clock: Arc::clone(&clock) as Arc<dyn runtime::clock::Clock>,
             registry: &mut registry,
         };
-        let distributor = Distributor::new(Config::default(), dependencies);
+        let config = Config { shard_streams: count > 1, ..Config::default() };
+        let distributor = Distributor::new(config, dependencies);
         Self { distributor, recorder, clock, registry }
     }
 
@@ -313,4 +328,58 @@ fn the_appender_has_the_last_word() {
     let refused = push(Err(AppendError::Unavailable { message: "full".into(), retry_after }));
     assert_eq!((refused.status, refused.retry_after), (503, Some(retry_after)));
     assert_eq!(push(Err(AppendError::Internal("bug".into()))).status, 500);
+}
+
+#[test]
+fn a_rate_of_the_cluster_is_shared() {
+    let limits =
+        Limits { ingestion_rate_bytes: 40.0, ingestion_burst_bytes: 20.0, ..Limits::default() };
+    let push = |bench: &Bench, line: &str| {
+        bench.push(vec![stream(r#"{a="b"}"#, vec![entry(0, line, &[])])])
+    };
+    let shared = Bench::of_many(limits.clone(), 4);
+    let local = Bench::of_many(Limits { rate_strategy: RateStrategy::Local, ..limits }, 4);
+    for bench in [&shared, &local] {
+        assert_eq!(push(bench, "0123456789abcdefghij"), Ok(()));
+        bench.clock.advance(Duration::from_millis(500));
+    }
+    let refused = push(&shared, "0123456789").unwrap_err();
+    assert!(refused.message.contains("(limit: 10 bytes/sec)"), "{}", refused.message);
+    assert_eq!(push(&local, "0123456789"), Ok(()));
+}
+
+#[test]
+fn a_hot_stream_is_split_and_no_entry_is_lost() {
+    let sharding =
+        crate::limits::StreamSharding { desired_rate_bytes: 100.0, ..Default::default() };
+    let limits = Limits { shard_streams: sharding, ..Limits::default() };
+    let pushed = |count: usize| {
+        let bench = Bench::of_many(limits.clone(), count);
+        for push in 0..60 {
+            let lines: Vec<String> = (0..4).map(|n| format!("line {push:02} {n}")).collect();
+            let entries = lines.iter().map(|line| entry(push, line, &[])).collect();
+            bench.push(vec![stream(r#"{a="b"}"#, entries)]).unwrap();
+            bench.clock.advance(Duration::from_millis(200));
+        }
+        bench.rows()
+    };
+    let plain = pushed(1);
+    assert_eq!(plain.len(), 240);
+    assert!(plain.iter().all(|row| !row.contains("__stream_shard__")));
+    // 4 lines of 9 bytes five times a second, seen by two distributors: 360 bytes a second.
+    let split = pushed(2);
+    assert_eq!(split.len(), 240);
+    let shard = |row: &str| {
+        let (_, rest) = row.split_once("__stream_shard__=\"")?;
+        rest.split_once('"').map(|(shard, _)| shard.to_owned())
+    };
+    let shards: std::collections::BTreeSet<_> = split[200..].iter().map(|row| shard(row)).collect();
+    let expected = ["0", "1", "2", "3"].map(|shard| Some(shard.to_owned()));
+    assert!(shards.into_iter().eq(expected));
+    let line = |row: &String| row.rsplit_once("] ").map(|(_, line)| line.to_owned());
+    let (mut before, mut after): (Vec<_>, Vec<_>) =
+        (plain.iter().map(line).collect(), split.iter().map(line).collect());
+    before.sort();
+    after.sort();
+    assert_eq!(before, after);
 }

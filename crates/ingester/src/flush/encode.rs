@@ -1,4 +1,4 @@
-//! A sealed head becomes segments, one for each UTC day that it has rows of.
+//! A sealed head becomes segments, one for each UTC day that it has rows of that are to be stored.
 //!
 //! Equal heads become equal segments: streams and rows are in a fixed order, and nothing depends on
 //! the clock or on chance.
@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 
 use model::time::DAY_NS;
 use model::{TenantId, Timestamp};
-use segment::{Coverage, EncodeSettings, EncodedSegment, FormatError, SegmentFacts, SegmentWriter};
+use segment::{
+    Coverage, EncodeSettings, EncodedSegment, FormatError, RowHasher, SegmentFacts, SegmentWriter,
+};
 
 use crate::head::{RunView, SealedHead};
+use crate::replicas::Skip;
 use crate::row::slab_bytes;
 
 /// Where the rows of an ingester come from, as segments tell it.
@@ -30,14 +33,26 @@ struct Span<'a> {
     end: usize,
 }
 
-/// Encodes a head.
+/// What a head becomes.
+pub(crate) struct Plan<'a> {
+    pub(crate) origin: &'a Origin,
+    pub(crate) settings: &'a EncodeSettings,
+    /// Rows that stand elsewhere; `None` where there are no replicas, and then no digests either.
+    pub(crate) skip: Option<&'a Skip>,
+}
+
+/// Encodes a head. No segment when all of its rows are left out.
 pub(crate) fn encode(
     tenant: &TenantId,
     head: &SealedHead,
-    origin: &Origin,
-    settings: &EncodeSettings,
+    plan: &Plan<'_>,
 ) -> Result<Vec<EncodedSegment>, FormatError> {
-    let days = days(head, settings);
+    let Plan { origin, settings, skip } = *plan;
+    let mut days = days(head, settings);
+    if let Some(skip) = skip.filter(|skip| !skip.is_empty()) {
+        days.values_mut().for_each(|spans| leave_out(spans, head, skip));
+        days.retain(|_, spans| !spans.is_empty());
+    }
     let parts = days.len() as u32;
     let mut segments = Vec::with_capacity(days.len());
     for (part, (day, spans)) in (0..).zip(days) {
@@ -51,8 +66,16 @@ pub(crate) fn encode(
         let facts =
             SegmentFacts { tenant: tenant.clone(), day, level: 0, coverage: Some(coverage) };
         let mut writer = SegmentWriter::new(facts, settings.clone());
-        for span in spans {
-            add(&mut writer, head, &span);
+        if skip.is_some() {
+            writer.keep_digests(head.digests().seconds);
+        }
+        let mut before: Option<&RunView> = None;
+        for span in &spans {
+            if !before.is_some_and(|before| std::ptr::eq(before, span.run)) {
+                writer.add_stream(&span.run.labels);
+            }
+            before = Some(span.run);
+            add(&mut writer, head, span);
         }
         segments.push(writer.finish()?);
     }
@@ -83,8 +106,30 @@ fn days<'a>(head: &'a SealedHead, settings: &EncodeSettings) -> BTreeMap<i32, Ve
     days
 }
 
+/// Cuts the rows that are left out from spans. A stream may then have several of them.
+fn leave_out(spans: &mut Vec<Span<'_>>, head: &SealedHead, skip: &Skip) {
+    let mut kept = Vec::with_capacity(spans.len());
+    for Span { run, start, end } in spans.drain(..) {
+        let stream = RowHasher::new(&run.labels).stream();
+        let mut open = None;
+        let rows = run.rows(&head.slabs);
+        for (index, row) in (start..).zip(rows.range(start, end)) {
+            let is_left_out = skip.contains(stream, Timestamp(row.timestamp));
+            match (open, is_left_out) {
+                (None, false) => open = Some(index),
+                (Some(from), true) => {
+                    kept.push(Span { run, start: from, end: index });
+                    open = None;
+                }
+                _ => {}
+            }
+        }
+        kept.extend(open.map(|from| Span { run, start: from, end }));
+    }
+    *spans = kept;
+}
+
 fn add(writer: &mut SegmentWriter, head: &SealedHead, span: &Span<'_>) {
-    writer.add_stream(&span.run.labels);
     let mut metadata = Vec::new();
     for row in span.run.rows(&head.slabs).range(span.start, span.end) {
         let slab = slab_bytes(&head.slabs, row.slab);

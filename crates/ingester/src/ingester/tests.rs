@@ -59,6 +59,7 @@ impl World {
             random: Arc::new(SeededRandom::new(5)),
             limits: Arc::new(SameLimits::new(self.limits.clone())),
             store: Arc::clone(&self.store),
+            replicas: None,
             metrics: Metrics::default(),
         };
         let directory = Arc::new(self.disk.clone());
@@ -277,6 +278,7 @@ fn another_log_is_not_taken_for_the_one_that_was_lost() {
             random: Arc::new(SeededRandom::new(seed)),
             limits: Arc::new(SameLimits::new(world.limits.clone())),
             store: Arc::clone(&world.store),
+            replicas: None,
             metrics: Metrics::default(),
         };
         let directory = Arc::new(world.disk.clone());

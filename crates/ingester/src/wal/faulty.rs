@@ -32,35 +32,38 @@ struct Disk {
 
 /// The directory. Clones show the same disk.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct MemoryDirectory(Arc<Mutex<Disk>>);
+pub struct MemoryDirectory(Arc<Mutex<Disk>>);
 
 impl MemoryDirectory {
-    pub(crate) fn new() -> Self {
+    /// An empty directory.
+    #[must_use]
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// Another disk with the same files.
-    pub(crate) fn fork(&self) -> Self {
+    #[must_use]
+    pub fn fork(&self) -> Self {
         Self(Arc::new(Mutex::new(self.0.lock().clone())))
     }
 
     /// Leaves room for this many more bytes.
-    pub(crate) fn set_space(&self, bytes: usize) {
+    pub fn set_space(&self, bytes: usize) {
         self.0.lock().space = Some(bytes);
     }
 
     /// Lets the next syncs of files fail.
-    pub(crate) fn fail_syncs(&self, count: u32) {
+    pub fn fail_syncs(&self, count: u32) {
         self.0.lock().failing_syncs = count;
     }
 
     /// Lets the next truncations fail.
-    pub(crate) fn fail_truncates(&self, count: u32) {
+    pub fn fail_truncates(&self, count: u32) {
         self.0.lock().failing_truncates = count;
     }
 
     /// Loses the names and bytes that were not synced, but for `kept` unsynced bytes of each file.
-    pub(crate) fn lose_power(&self, kept: usize) {
+    pub fn lose_power(&self, kept: usize) {
         let mut disk = self.0.lock();
         disk.names = disk.synced_names.clone();
         for file in disk.files.values_mut() {
@@ -71,19 +74,31 @@ impl MemoryDirectory {
     }
 
     /// Changes the bytes of a file behind everybody's back.
-    pub(crate) fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    ///
+    /// # Panics
+    ///
+    /// When there is no such file.
+    pub fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut disk = self.0.lock();
         let id = disk.names[name];
-        let file = disk.files.get_mut(&id).unwrap();
+        let file = disk.files.get_mut(&id).expect("every name has a file");
         change(&mut file.bytes);
         file.synced = file.bytes.len();
     }
 
-    pub(crate) fn names(&self) -> Vec<String> {
+    /// The names of all files.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
         self.0.lock().names.keys().cloned().collect()
     }
 
-    pub(crate) fn length(&self, name: &str) -> usize {
+    /// How many bytes a file has.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such file.
+    #[must_use]
+    pub fn length(&self, name: &str) -> usize {
         let disk = self.0.lock();
         disk.files[&disk.names[name]].bytes.len()
     }

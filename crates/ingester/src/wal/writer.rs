@@ -16,7 +16,7 @@ use runtime::task;
 use super::files::{Outgoing, SyncOnAppend, WalFiles};
 use super::flushed::{FlushedLog, FlushedMark};
 use super::{Position, WalError};
-use crate::config::WalSync;
+use crate::config::{Threads, WalSync};
 use crate::metrics::Metrics;
 
 /// A group takes no more records once it has this many bytes.
@@ -46,6 +46,14 @@ pub(crate) trait Sink: Send + 'static {
 pub(crate) struct WalWriter<T> {
     shared: Arc<Shared<T>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Does the thread's work when there is none.
+    inline: Option<Mutex<Box<dyn Rounds>>>,
+}
+
+/// What the thread does, round by round.
+trait Rounds: Send {
+    /// Does everything that is queued, without waiting for more.
+    fn round(&mut self);
 }
 
 /// What the thread needs to know besides its files and its sink.
@@ -53,6 +61,7 @@ pub(crate) struct WriterSettings {
     pub(crate) sync: WalSync,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
+    pub(crate) threads: Threads,
 }
 
 struct Shared<T> {
@@ -78,10 +87,16 @@ impl<T: Send + 'static> WalWriter<T> {
         let queue = Queue { records: VecDeque::new(), flushed: Vec::new(), is_stopping: false };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), wake: Condvar::new() });
         let last_sync = settings.clock.monotonic();
-        let worker =
+        let threads = settings.threads;
+        let mut worker =
             Worker { shared: Arc::clone(&shared), files, flushed, sink, settings, last_sync };
+        if threads == Threads::Caller {
+            worker.begin();
+            let inline: Box<dyn Rounds> = Box::new(worker);
+            return Self { shared, thread: Mutex::new(None), inline: Some(Mutex::new(inline)) };
+        }
         let thread = task::spawn_thread("wal-writer", move || worker.run());
-        Self { shared, thread: Mutex::new(Some(thread)) }
+        Self { shared, thread: Mutex::new(Some(thread)), inline: None }
     }
 
     /// Queues a record. The caller bounds how much is queued.
@@ -96,20 +111,29 @@ impl<T: Send + 'static> WalWriter<T> {
         }
         queue.records.push_back((record, item));
         drop(queue);
-        self.shared.wake.notify_one();
+        self.wake();
         Ok(())
     }
 
     /// Remembers that a head is in object storage, and removes the files nobody needs any more.
     pub(crate) fn retire(&self, mark: FlushedMark) {
         self.shared.queue.lock().flushed.push(mark);
-        self.shared.wake.notify_one();
+        self.wake();
+    }
+
+    fn wake(&self) {
+        match &self.inline {
+            Some(inline) => inline.lock().round(),
+            None => {
+                self.shared.wake.notify_one();
+            }
+        }
     }
 
     /// Writes what is queued and ends the thread. Blocks until then; later calls do nothing.
     pub(crate) fn stop(&self) {
         self.shared.queue.lock().is_stopping = true;
-        self.shared.wake.notify_one();
+        self.wake();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             // A panic in the thread has ended the process.
@@ -144,28 +168,39 @@ struct Taken<T> {
 
 impl<S: Sink> Worker<S> {
     fn run(mut self) {
-        // Replay may have flushed, or found that all of an old file is stored.
-        self.retire(Vec::new());
-        self.publish();
+        self.begin();
         loop {
-            let Taken { records, items, flushed, is_last } = self.take();
-            if !records.is_empty() {
-                self.write(&records, items);
-                self.sink.group_done(self.files.bytes());
-            }
-            self.sync_if_due(is_last);
-            if !flushed.is_empty() || is_last {
-                self.retire(flushed);
-            }
-            self.publish();
+            self.wait();
+            let taken = self.take();
+            let is_last = taken.is_last;
+            self.handle(taken);
             if is_last {
                 return;
             }
         }
     }
 
+    /// Replay may have flushed, or found that all of an old file is stored.
+    fn begin(&mut self) {
+        self.retire(Vec::new());
+        self.publish();
+    }
+
+    fn handle(&mut self, taken: Taken<S::Item>) {
+        let Taken { records, items, flushed, is_last } = taken;
+        if !records.is_empty() {
+            self.write(&records, items);
+            self.sink.group_done(self.files.bytes());
+        }
+        self.sync_if_due(is_last);
+        if !flushed.is_empty() || is_last {
+            self.retire(flushed);
+        }
+        self.publish();
+    }
+
     /// Waits for something to do.
-    fn take(&self) -> Taken<S::Item> {
+    fn wait(&self) {
         let mut queue = self.shared.queue.lock();
         while queue.records.is_empty() && queue.flushed.is_empty() && !queue.is_stopping {
             match self.settings.sync {
@@ -177,6 +212,11 @@ impl<S: Sink> Worker<S> {
                 WalSync::Always | WalSync::Off => self.shared.wake.wait(&mut queue),
             }
         }
+    }
+
+    /// Takes what is queued, at most a group.
+    fn take(&self) -> Taken<S::Item> {
+        let mut queue = self.shared.queue.lock();
         let (mut records, mut items, mut bytes) = (Vec::new(), Vec::new(), 0);
         while bytes < GROUP_BYTES
             && records.len() < GROUP_RECORDS
@@ -189,6 +229,11 @@ impl<S: Sink> Worker<S> {
         let flushed = std::mem::take(&mut queue.flushed);
         let is_last = queue.is_stopping && queue.records.is_empty();
         Taken { records, items, flushed, is_last }
+    }
+
+    fn is_idle(&self) -> bool {
+        let queue = self.shared.queue.lock();
+        queue.records.is_empty() && queue.flushed.is_empty()
     }
 
     fn write(&mut self, records: &[Outgoing], items: Vec<S::Item>) {
@@ -252,5 +297,17 @@ impl<S: Sink> Worker<S> {
 
     fn publish(&self) {
         self.settings.metrics.wal_size(self.files.count(), self.files.bytes());
+    }
+}
+
+impl<S: Sink> Rounds for Worker<S> {
+    fn round(&mut self) {
+        loop {
+            let taken = self.take();
+            self.handle(taken);
+            if self.is_idle() {
+                return;
+            }
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::source::label_pool::LabelPool;
 use crate::source::origins::{Origin, Origins};
 use crate::source::planned::PlannedSegment;
 use crate::source::{LabelPairs, prune, source_error};
+use crate::versions::VersionHash;
 
 /// Set in the id of a piece that stands in a head.
 const HEAD: u64 = 1 << 63;
@@ -149,12 +150,10 @@ impl TenantSource {
     /// Decides what a selection reads.
     pub(crate) fn plan(&self, selection: &Selection) -> Result<Plan, SourceError> {
         let view = self.view(&selection.matchers, selection.range);
-        let (heads, replaced) = view.heads_left(selection)?;
+        let heads = view.heads_left(selection)?;
         let mut stored = view.catalog.select(&self.tenant, selection.range);
         let hidden_before = self.hidden.before();
-        stored.retain(|segment| {
-            !replaced.contains(&segment.name) && segment.name.last() >= hidden_before
-        });
+        stored.retain(|segment| segment.name.last() >= hidden_before);
         let footers = self.shared.store.footers_blocking(&stored);
         let mut readable = Vec::with_capacity(stored.len());
         for (segment, footer) in stored.drain(..).zip(footers) {
@@ -212,6 +211,44 @@ impl TenantSource {
         Ok(())
     }
 
+    /// Feeds `hash` with what stands for the rows of some selectors in ranges inside `total`;
+    /// answers for each range whether that is all of them, and its stored bytes.
+    ///
+    /// It is not while rows of the range are in heads, or may have expired.
+    pub(crate) fn versions(
+        &self,
+        selectors: &[Vec<Matcher>],
+        total: TimeRange,
+        ranges: &[TimeRange],
+        versions: &mut [VersionHash],
+    ) -> Result<(), SourceError> {
+        let deletes = self.shared.store.deletes();
+        for (range, version) in ranges.iter().zip(&mut *versions) {
+            version.hash.update(self.tenant.as_str().as_bytes());
+            for request in deletes.of(&self.tenant) {
+                let range = request.range().intersect(range);
+                if request.is_in_force() && !range.is_empty() {
+                    version.hash.update(request.id.as_bytes());
+                }
+            }
+            version.is_whole &= !self.hidden.may_have_expired(*range);
+        }
+        for matchers in selectors {
+            let view = self.view(matchers, total);
+            let heads = view.heads_left(&Selection::all(matchers, total))?;
+            for (at, (range, version)) in ranges.iter().zip(&mut *versions).enumerate() {
+                let overlaps = |(piece, _): &NumberedPiece| range.overlaps(piece.first, piece.last);
+                version.is_whole &= !heads.iter().any(overlaps);
+                version.hash.update(&(at as u64).to_le_bytes());
+                for segment in view.catalog.select(&self.tenant, *range) {
+                    version.hash.update(segment.name.to_string().as_bytes());
+                    version.stored_bytes += segment.bytes;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Calls `visit` with the labels of every stream that matches and has rows in the range, once
     /// for each stream.
     pub(crate) fn visit_streams(
@@ -263,18 +300,14 @@ impl TenantSource {
 
 impl View {
     /// The pieces of heads that are not in segments of this view yet, with the number of their
-    /// origin among all origins of the selection; and the segments that hold parts of those heads,
-    /// to be left out in their place.
-    fn heads_left(
-        &self,
-        selection: &Selection,
-    ) -> Result<(Vec<NumberedPiece>, HashSet<SegmentName>), SourceError> {
+    /// origin among all origins of the selection. Segments that hold a part of such a head are read
+    /// beside it, and what is in both is counted once: they may hold other rows, too.
+    fn heads_left(&self, selection: &Selection) -> Result<Vec<NumberedPiece>, SourceError> {
         let pieces = self.heads.pieces(selection)?;
         // Per origin: its number, or `None` when it is left out.
         let mut origins: HashMap<u64, Option<u64>> = HashMap::new();
         let mut next = 0;
         let mut left = Vec::with_capacity(pieces.len());
-        let mut replaced = HashSet::new();
         for piece in pieces {
             let number = *origins.entry(piece.origin).or_insert_with(|| {
                 let segments = self.heads.flushed_as(piece.origin);
@@ -282,7 +315,6 @@ impl View {
                 if !segments.is_empty() && stored {
                     return None;
                 }
-                replaced.extend(segments);
                 next += 1;
                 Some(next - 1)
             });
@@ -290,7 +322,7 @@ impl View {
                 left.push((piece, number));
             }
         }
-        Ok((left, replaced))
+        Ok(left)
     }
 }
 

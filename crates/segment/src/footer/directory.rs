@@ -23,7 +23,7 @@ const CODEC_ZSTD: u8 = 1;
 pub(crate) enum SectionType {
     /// Pages of postings of the token index.
     TokenIndex = 1,
-    /// Counts that replicas compare. Reserved.
+    /// Counts and sums that replicas compare.
     Digest = 2,
     /// Counts that stand for rows.
     Cells = 3,
@@ -36,11 +36,11 @@ pub(crate) enum SectionType {
 }
 
 impl SectionType {
-    /// The newest version of the section that this reader understands; 0 for reserved types.
+    /// The newest version of the section that this reader understands.
     fn version(self) -> u16 {
         match self {
-            Self::Digest => 0,
             Self::TokenIndex
+            | Self::Digest
             | Self::Cells
             | Self::Streams
             | Self::Blocks
@@ -276,7 +276,7 @@ mod tests {
             reread(vec![entry(99, 0, 1), entry(3, 0, 7), entry(4, REQUIRED, 1)]).unwrap();
         assert!(directory.find(SectionType::Cells).is_none(), "a version from the future");
         assert!(directory.find(SectionType::Streams).is_some());
-        for unknown in [entry(99, REQUIRED, 1), entry(3, REQUIRED, 7), entry(2, REQUIRED, 1)] {
+        for unknown in [entry(99, REQUIRED, 1), entry(3, REQUIRED, 7), entry(2, REQUIRED, 2)] {
             assert!(matches!(reread(vec![unknown]), Err(FormatError::Unsupported(_))));
         }
     }

@@ -59,7 +59,21 @@ pub fn sorted(mut streams: Streams, settings: &EncodeSettings) -> Streams {
 }
 
 pub fn encode(streams: &Streams, settings: &EncodeSettings) -> Result<EncodedSegment, FormatError> {
+    add_all(SegmentWriter::new(facts(), settings.clone()), streams)
+}
+
+/// [`encode`] with digests.
+pub fn encode_with_digests(
+    streams: &Streams,
+    settings: &EncodeSettings,
+    seconds: u32,
+) -> Result<EncodedSegment, FormatError> {
     let mut writer = SegmentWriter::new(facts(), settings.clone());
+    writer.keep_digests(seconds);
+    add_all(writer, streams)
+}
+
+fn add_all(mut writer: SegmentWriter, streams: &Streams) -> Result<EncodedSegment, FormatError> {
     write(streams, &mut writer);
     writer.finish()
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use http::{Method, StatusCode};
 
+use crate::config::Config;
+
 use super::call::{Call, Outcome};
 use super::error::HttpError;
 use super::response;
@@ -25,21 +27,36 @@ pub async fn flush_tenant(call: Call) -> Outcome {
     Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
+/// The file that says that the next stop is for good.
+#[must_use]
+pub fn shutdown_marker(config: &Config) -> PathBuf {
+    PathBuf::from(config.wal_directory()).join("prepare_shutdown")
+}
+
 /// `/ingester/prepare_shutdown`: remembers in a file, which outlives a restart, that the next stop
-/// is for good. The flush at every stop is the same either way.
+/// is for good: then everything is stored, whatever the configuration says.
 pub async fn prepare_shutdown(call: Call) -> Outcome {
-    let marker = PathBuf::from(call.app.config.wal_directory()).join("prepare_shutdown");
+    let marker = shutdown_marker(&call.app.config);
+    let prepare = |is_for_good: bool| {
+        if let Some(ingester) = call.app.parts.ingester.find() {
+            ingester.prepare_shutdown(is_for_good);
+        }
+    };
     let failed = |error: std::io::Error| {
         HttpError::line(StatusCode::INTERNAL_SERVER_ERROR, format!("shutdown marker: {error}"))
     };
     match call.request.method {
         Method::POST => {
             tokio::fs::write(&marker, b"").await.map_err(failed)?;
+            prepare(true);
             Ok(response::empty(StatusCode::NO_CONTENT))
         }
         Method::DELETE => match tokio::fs::remove_file(&marker).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
-            _ => Ok(response::empty(StatusCode::NO_CONTENT)),
+            _ => {
+                prepare(false);
+                Ok(response::empty(StatusCode::NO_CONTENT))
+            }
         },
         _ => {
             let is_set = tokio::fs::try_exists(&marker).await.map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use distributor::{Limits, LongLines};
+use distributor::{Limits, LongLines, RateStrategy, StreamSharding};
 use model::Timestamp;
 
 use crate::config::limits::TenantLimits;
@@ -15,6 +15,10 @@ const MEGABYTE: f64 = 1_048_576.0;
 pub fn distributor(limits: &TenantLimits) -> Limits {
     Limits {
         ingestion_rate_bytes: limits.ingestion_rate_mb * MEGABYTE,
+        rate_strategy: match limits.ingestion_rate_strategy.as_str() {
+            "local" => RateStrategy::Local,
+            _ => RateStrategy::Global,
+        },
         ingestion_burst_bytes: limits.ingestion_burst_size_mb * MEGABYTE,
         max_label_name_bytes: limits.max_label_name_length,
         max_label_value_bytes: limits.max_label_value_length,
@@ -39,12 +43,22 @@ pub fn distributor(limits: &TenantLimits) -> Limits {
         allow_structured_metadata: limits.allow_structured_metadata,
         max_structured_metadata_bytes: to_usize(limits.max_structured_metadata_size.0),
         max_structured_metadata_pairs: limits.max_structured_metadata_entries_count,
+        shard_streams: StreamSharding {
+            enabled: limits.shard_streams.0.enabled,
+            desired_rate_bytes: desired_rate(limits),
+            logging: limits.shard_streams.0.logging_enabled,
+        },
         block_ingestion_until: blocked_until(&limits.block_ingestion_until),
         block_ingestion_status: limits.block_ingestion_status_code,
         enforced_labels: limits.enforced_labels.clone(),
         retention_hours: retention_hours(limits.retention_period),
         ..Limits::default()
     }
+}
+
+/// The configuration was checked; a text that is no size switches nothing on.
+fn desired_rate(limits: &TenantLimits) -> f64 {
+    model::units::parse_config_bytes(&limits.shard_streams.0.desired_rate).unwrap_or(0) as f64
 }
 
 fn long_lines(limits: &TenantLimits) -> LongLines {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingester::{Config, Dependencies, Ingester, Metrics, WalSync};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use ingester::{Config, Dependencies, Ingester, Metrics, Replicas, WalSync};
 use runtime::Failure;
 use runtime::random::SystemRandom;
 use runtime::service::Service;
@@ -11,7 +13,9 @@ use runtime::service::Service;
 use super::store::NoStore;
 use crate::app::App;
 use crate::config;
+use crate::http::admin::shutdown_marker;
 use crate::limits::{self, RoleLimits};
+use crate::ring::peers::StoringOrder;
 
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let config = translate(app);
@@ -28,6 +32,7 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
                     limits::ingester,
                 )),
                 store: starting.parts.store.find().ok_or(NoStore)?,
+                replicas: replicas(&starting),
                 metrics,
             };
             let ingester = Ingester::open(config, dependencies).await?;
@@ -37,16 +42,36 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
                 recent_bytes,
                 "entries are logged before they are acknowledged"
             );
-            starting.parts.ingester.fill(ingester);
+            let marker = shutdown_marker(&starting.config);
+            ingester.prepare_shutdown(tokio::fs::try_exists(&marker).await.unwrap_or(false));
+            starting.parts.ingester.fill(Arc::clone(&ingester));
+            if let Some(rings) = starting.parts.rings.find() {
+                rings.join_as_ingester(&starting, move || leave(ingester)).await?;
+            }
             Ok(())
         })
         .stopping(move |_| async move {
             if let Some(ingester) = stopping.parts.ingester.find() {
                 ingester.stop().await;
+                if ingester.is_prepared() {
+                    // The stop it speaks of has come.
+                    let _ = tokio::fs::remove_file(shutdown_marker(&stopping.config)).await;
+                }
             }
             Ok(())
         });
     Ok(service.build())
+}
+
+/// Who else stores what this ingester holds.
+fn replicas(app: &App) -> Option<Arc<dyn Replicas>> {
+    let rings = app.parts.rings.find().filter(|_| app.config.replication_factor() > 1)?;
+    Some(Arc::new(StoringOrder::new(rings, app)))
+}
+
+/// Stores everything; the ring sees to it that others have the time to notice.
+fn leave(ingester: Arc<Ingester>) -> BoxFuture<'static, Result<(), Failure>> {
+    async move { Ok(ingester.leave(None, Duration::ZERO).await?) }.boxed()
 }
 
 fn translate(app: &App) -> Config {

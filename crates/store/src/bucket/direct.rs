@@ -14,6 +14,11 @@ use crate::error::Error;
 
 /// Objects within reach of the calling thread.
 pub(crate) trait Direct: Send + Sync {
+    /// Whether operations never wait, so that no thread is worth its while.
+    fn is_quick(&self) -> bool {
+        false
+    }
+
     /// Writes an object that does not exist yet; when it returns, the object is as durable as the
     /// storage can make it. Nothing is left behind on failure.
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Created, Error>;
