@@ -124,7 +124,9 @@ impl<T: Send + 'static> WalWriter<T> {
     fn wake(&self) {
         match &self.inline {
             Some(inline) => inline.lock().round(),
-            None => self.shared.wake.notify_one(),
+            None => {
+                self.shared.wake.notify_one();
+            }
         }
     }
 
