@@ -18,6 +18,7 @@ use runtime::backoff::BackoffPolicy;
 use runtime::clock::{Clock, ManualClock};
 use runtime::limits::SameLimits;
 use runtime::random::SeededRandom;
+use segment::{EncodeSettings, IndexPolicy};
 use store::{MemoryBucket, Store};
 
 use crate::clock::NodeClock;
@@ -157,6 +158,7 @@ impl Cluster {
                 max: Duration::from_secs(8),
                 ..BackoffPolicy::default()
             },
+            encode: EncodeSettings { index: IndexPolicy::Nothing, ..EncodeSettings::default() },
             ..Config::default()
         };
         let limits = Limits { per_stream_rate: 0, ..Limits::default() };

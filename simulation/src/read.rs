@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hash_ring::{Operation, QuorumTracker, Verdict};
 use ingester::{HeadSnapshot, Ingester};
 use logql::source::{Selection, Source as _, Want};
 use model::{TenantId, TimeRange, Timestamp};
+use runtime::clock::Clock as _;
 use segment::{decode_lengths, decode_lines, decode_timestamps};
 use store::Store;
 
@@ -15,6 +17,9 @@ use crate::network::Link;
 
 /// An entry: its stream, time and line.
 pub(crate) type Entry = (String, i64, String);
+
+/// A catalog that is older is renewed before a query; ingesters tell what they stored for longer.
+const CATALOG_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Something holds an entry twice.
 #[derive(Debug)]
@@ -25,11 +30,13 @@ pub(crate) struct Querier {
     store: Arc<Store>,
     /// How often each ingester had been started when object storage was listed.
     starts: BTreeMap<String, u64>,
+    /// When that was, on the monotonic clock.
+    listed: Duration,
 }
 
 impl Querier {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, starts: BTreeMap::new() }
+        Self { store, starts: BTreeMap::new(), listed: Duration::ZERO }
     }
 
     /// Everything that a query sees now; `None` when it cannot be sure to see everything, because
@@ -76,9 +83,15 @@ impl Querier {
             cluster.nodes.iter().map(|node| (node.id.clone(), node.starts)).collect();
         let catalog = self.store.catalog();
         let lately = answered.iter().flat_map(|(ingester, _)| ingester.stored_lately(&tenant()));
-        if starts != self.starts || lately.into_iter().any(|name| !catalog.contains(&name)) {
+        let now = cluster.clock.monotonic();
+        // What was stored longer ago is told no more.
+        let is_old = now.saturating_sub(self.listed) > CATALOG_AGE_MAX;
+        if is_old
+            || starts != self.starts
+            || lately.into_iter().any(|name| !catalog.contains(&name))
+        {
             self.store.refresh().await.ok()?;
-            self.starts = starts;
+            (self.starts, self.listed) = (starts, now);
         }
         Some(())
     }
@@ -116,7 +129,7 @@ impl Querier {
 
 /// The distributor's view of time does not matter to a querier.
 fn hash_ring_now(cluster: &Cluster) -> Timestamp {
-    runtime::clock::Clock::now(&*cluster.clock)
+    cluster.clock.now()
 }
 
 /// Everything in object storage. No segment may hold an entry twice; two may hold the same.
