@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,6 +25,7 @@ pub struct Load {
     /// What was sent and acknowledged.
     pub ledger: Arc<Mutex<Ledger>>,
     stop: Arc<AtomicBool>,
+    ended: Arc<AtomicU64>,
     writers: Vec<JoinHandle<Seen>>,
     readers: Vec<JoinHandle<Seen>>,
 }
@@ -59,19 +60,20 @@ impl Load {
     #[must_use]
     pub fn begin(writing: &[Client], reading: &[Client], expect: Expect) -> Self {
         let (ledger, stop) = (Arc::new(Mutex::new(Ledger::default())), Arc::default());
+        let ended = Arc::new(AtomicU64::new(0));
         let writers = (0..2)
             .map(|first| {
-                let turns = Turns::new(writing, first);
+                let turns = Turns::new(writing, first, &ended);
                 tokio::spawn(write(turns, Arc::clone(&ledger), Arc::clone(&stop)))
             })
             .collect();
         let readers = (0..2)
             .map(|first| {
-                let turns = Turns::new(reading, first);
+                let turns = Turns::new(reading, first, &ended);
                 tokio::spawn(read(turns, Arc::clone(&ledger), Arc::clone(&stop), expect))
             })
             .collect();
-        Self { ledger, stop, writers, readers }
+        Self { ledger, stop, ended, writers, readers }
     }
 
     /// How many lines have been acknowledged.
@@ -88,6 +90,19 @@ impl Load {
         let goal = self.acknowledged().await + more;
         crate::wait::until(&format!("writes are acknowledged {what}"), || async {
             (self.acknowledged().await >= goal).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until `more` further requests have ended, well or not.
+    ///
+    /// # Panics
+    ///
+    /// When they have not in time.
+    pub async fn await_answers(&self, more: u64) {
+        let goal = self.ended.load(Ordering::Relaxed) + more;
+        crate::wait::until("requests end, one way or the other", || async {
+            (self.ended.load(Ordering::Relaxed) >= goal).then_some(())
         })
         .await;
     }
@@ -131,12 +146,14 @@ impl Seen {
 struct Turns {
     clients: Vec<Client>,
     next: usize,
+    /// Turns that ended, those of others included.
+    ended: Arc<AtomicU64>,
 }
 
 impl Turns {
-    fn new(clients: &[Client], first: usize) -> Self {
+    fn new(clients: &[Client], first: usize, ended: &Arc<AtomicU64>) -> Self {
         let clients = clients.iter().map(|client| client.with_timeout(PATIENCE)).collect();
-        Self { clients, next: first }
+        Self { clients, next: first, ended: Arc::clone(ended) }
     }
 
     fn next(&mut self) -> &Client {
@@ -146,7 +163,8 @@ impl Turns {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a steady load has pauses in real time")]
-async fn pause() {
+async fn pause(turns: &Turns) {
+    turns.ended.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(PAUSE).await;
 }
 
@@ -166,7 +184,7 @@ async fn write(mut turns: Turns, ledger: Arc<Mutex<Ledger>>, stop: Arc<AtomicBoo
             }
             Err(_) => seen.unanswered += 1,
         }
-        pause().await;
+        pause(&turns).await;
     }
     seen
 }
@@ -180,14 +198,14 @@ async fn read(
     let mut seen = Seen::default();
     // All lines of the ledger lie within an hour of its beginning.
     let end = (EPOCH + 3_600_000_000_000).to_string();
-    let params = [("query", "sum(count_over_time({ledger=\"yes\"}[1h]))"), ("time", end.as_str())];
+    let params = [("query", "sum(count_over_time({ledger=\"yes\"}[2h]))"), ("time", end.as_str())];
     while !stop.load(Ordering::Relaxed) {
         let before = ledger.lock().await.acknowledged() as u64;
         let answer = match turns.next().get("/loki/api/v1/query", &params).await {
             Ok(answer) => (answer.status(), answer.text().await),
-            Err(error) => {
-                drop(error);
+            Err(_) => {
                 seen.unanswered += 1;
+                pause(&turns).await;
                 continue;
             }
         };
@@ -202,7 +220,7 @@ async fn read(
                 Judgement::Wrong(why) => seen.broken(why),
             },
         }
-        pause().await;
+        pause(&turns).await;
     }
     seen
 }

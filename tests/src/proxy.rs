@@ -21,8 +21,13 @@ pub enum Fault {
     Answer(u16),
     /// Each part of an answer waits this long.
     Delay(Duration),
-    /// As [`Fault::Delay`], for every second connection only.
-    DelayEverySecond(Duration),
+    /// As [`Fault::Delay`], for connections that were made before this many others.
+    DelayOlder {
+        /// How many connections had been made; see [`Proxy::connections`].
+        than: u64,
+        /// How long each part of an answer waits.
+        time: Duration,
+    },
 }
 
 /// A running proxy; it ends when it is dropped.
@@ -150,7 +155,7 @@ fn is_broken(fault: Fault) -> bool {
 async fn pause(fault: Fault, part: Part) {
     match (fault, part) {
         (Fault::Delay(time), Part::Answer(_)) => tokio::time::sleep(time).await,
-        (Fault::DelayEverySecond(time), Part::Answer(number)) if number % 2 == 1 => {
+        (Fault::DelayOlder { than, time }, Part::Answer(number)) if number < than => {
             tokio::time::sleep(time).await;
         }
         _ => {}

@@ -176,15 +176,22 @@ impl S3 {
         self.0.log()
     }
 
-    /// The `common` block of a configuration whose segments lie in this bucket, reached through
-    /// `endpoint` (the service itself, or a proxy before it).
+    /// What stands behind `storage:` in the `common` block of a configuration whose segments lie
+    /// in this bucket, reached through `endpoint` (the service itself, or a proxy before it).
+    #[must_use]
+    pub fn storage(endpoint: &str) -> String {
+        format!(
+            "{{s3: {{endpoint: \"{endpoint}\", bucketnames: {S3_BUCKET}, access_key_id: {S3_KEY}, \
+             secret_access_key: {S3_SECRET}, insecure: true, s3forcepathstyle: true}}}}"
+        )
+    }
+
+    /// The `common` block of a process that works alone on this bucket.
     #[must_use]
     pub fn common_block(endpoint: &str, folder: &Path) -> String {
-        let folder = folder.display();
+        let (folder, storage) = (folder.display(), Self::storage(endpoint));
         format!(
-            "common: {{path_prefix: {folder}/data, replication_factor: 1, storage: {{s3: {{endpoint: \
-             \"{endpoint}\", bucketnames: {S3_BUCKET}, access_key_id: {S3_KEY}, secret_access_key: \
-             {S3_SECRET}, insecure: true, s3forcepathstyle: true}}}}}}\n"
+            "common: {{path_prefix: {folder}/data, replication_factor: 1, storage: {storage}}}\n"
         )
     }
 }

@@ -17,16 +17,55 @@ const PROGRESS: usize = 1000;
 /// How long a disturbance lasts.
 const DISTURBANCE: Duration = Duration::from_secs(5);
 
-/// What every member's configuration holds.
-fn base(folder: &Path, endpoint: &str) -> String {
-    let common = S3::common_block(endpoint, folder);
+/// How members find each other.
+enum Finding {
+    /// They do not: each works alone on the common bucket.
+    Not,
+    /// Every ingester is named; a tenant's entries go to one of them.
+    Addresses,
+}
+
+/// A member's configuration: small heads, much compaction, no limit that is met by accident.
+fn configuration(
+    finding: &Finding,
+    member: &Member,
+    folder: &Path,
+    all: &[Member],
+    s3: &str,
+) -> String {
+    let storage = S3::storage(s3);
+    let addresses = match finding {
+        Finding::Not => String::new(),
+        Finding::Addresses => {
+            let ingesters = all.iter().filter(|member| member.target == "ingester");
+            let addresses: Vec<String> =
+                ingesters.map(|ingester| format!("\"127.0.0.1:{}\"", ingester.http)).collect();
+            format!("addresses: [{}], ", addresses.join(", "))
+        }
+    };
     format!(
-        "{common}ingester: {{flush_size: 1MB, flush_check_period: 100ms}}\n\
+        "target: {target}\n\
+         common: {{path_prefix: {folder}/data, replication_factor: 1, instance_addr: 127.0.0.1, \
+         storage: {storage}}}\n\
+         ingester: {{{addresses}lifecycler: {{id: {name}}}, flush_size: 1MB, \
+         flush_check_period: 100ms}}\n\
          compactor: {{compaction_interval: 5s, superseded_delete_delay: 2m}}\n\
          limits_config: {{ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, \
          per_stream_rate_limit: 1GB, per_stream_rate_limit_burst: 1GB, \
-         reject_old_samples: false, max_global_streams_per_user: 0, query_timeout: 10s}}\n"
+         reject_old_samples: false, max_global_streams_per_user: 0, query_timeout: 10s}}\n",
+        target = member.target,
+        folder = folder.display(),
+        name = member.name,
     )
+}
+
+/// Members that find each other in one way, with their segments behind `s3`.
+async fn started(folder: &Path, members: Vec<Member>, finding: Finding, s3: &str) -> Cluster {
+    let s3 = s3.to_owned();
+    let configure = move |member: &Member, folder: &Path, all: &[Member]| {
+        configuration(&finding, member, folder, all, &s3)
+    };
+    Cluster::start(folder, members, Box::new(configure)).await
 }
 
 #[allow(clippy::disallowed_methods, reason = "a disturbance lasts some real time")]
@@ -52,15 +91,7 @@ async fn processes_that_share_a_bucket_lose_and_double_nothing() {
     let proxy = Proxy::start(&s3.address()).await;
     let folder = tempfile::tempdir().unwrap();
     let members = (1..=3).map(|number| Member::new("all", number, "")).collect();
-    let endpoint = proxy.address().to_owned();
-    let mut cluster = Cluster::start(
-        folder.path(),
-        members,
-        Box::new(move |member, folder, _| {
-            format!("{}target: {}\n", base(folder, &endpoint), member.target)
-        }),
-    )
-    .await;
+    let mut cluster = started(folder.path(), members, Finding::Not, proxy.address()).await;
     let clients = cluster.clients(&["all"]);
     // Each asks its own heads and the bucket; it does not know the others' heads.
     let load = Load::begin(&clients, &clients, Expect::AnAnswer);
@@ -98,4 +129,55 @@ async fn processes_that_share_a_bucket_lose_and_double_nothing() {
     cluster.stop("all-1").await;
     cluster.start_again("all-1").await;
     await_everything(&ledger, &cluster.client("all-1"), &cluster.logs()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_of_one_role_each_lose_and_double_nothing() {
+    let s3 = S3::start().await;
+    let proxy = Proxy::start(&s3.address()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let roles = [("distributor", 2), ("ingester", 3), ("read", 2), ("compactor", 1)];
+    let members = roles
+        .into_iter()
+        .flat_map(|(target, count)| (1..=count).map(move |n| Member::new(target, n, "")))
+        .collect();
+    let mut cluster = started(folder.path(), members, Finding::Addresses, proxy.address()).await;
+    let readers = cluster.clients(&["read"]);
+    let load = Load::begin(&cluster.clients(&["distributor"]), &readers, Expect::Everything);
+    load.await_progress("by all", PROGRESS).await;
+
+    for name in ["distributor-1", "read-1", "compactor-1", "ingester-1", "ingester-2", "ingester-3"]
+    {
+        cluster.kill(name);
+        // Without replicas the entries of one ingester wait until it is back.
+        if name.starts_with("ingester") {
+            load.await_answers(5).await;
+        } else {
+            load.await_progress(&format!("while {name} is dead"), PROGRESS / 4).await;
+        }
+        cluster.start_again(name).await;
+        load.await_progress(&format!("after {name} was dead"), PROGRESS / 4).await;
+    }
+    for name in ["distributor-2", "ingester-1", "ingester-2", "ingester-3"] {
+        cluster.pause(name);
+        disturbance().await;
+        cluster.resume(name);
+        load.await_progress(&format!("after {name} hung"), PROGRESS / 4).await;
+    }
+    for fault in [Fault::Answer(500), Fault::Stall] {
+        proxy.set(fault);
+        load.await_progress("while the storage is gone", PROGRESS).await;
+        disturbance().await;
+        proxy.set(Fault::None);
+        load.await_progress("after the storage was gone", PROGRESS / 4).await;
+    }
+    cluster.rolling_restart().await;
+    load.await_progress("after a rolling restart", PROGRESS).await;
+
+    let (ledger, written, read) = load.end().await;
+    assert_eq!((&written.broken, &read.broken), (&Default::default(), &Default::default()));
+    assert!(written.done > 100 && read.done > 20, "{written:?} {read:?}");
+    for reader in &readers {
+        await_everything(&ledger, reader, &cluster.logs()).await;
+    }
 }

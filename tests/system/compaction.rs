@@ -156,6 +156,26 @@ fn segments(folder: &Path) -> usize {
         .sum()
 }
 
+/// Files that belong to nothing: parts of objects, and marks of delete requests that are gone.
+fn orphans(chunks: &Path) -> Vec<String> {
+    let names = |folder: &Path| -> BTreeSet<String> {
+        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    let mut found: Vec<String> = names(&chunks.join(".staging")).into_iter().collect();
+    for tenant in names(&chunks.join("del")) {
+        let own = names(&chunks.join("del").join(tenant));
+        let has_request = |name: &&String| {
+            let id = name.split('.').next().unwrap_or_default();
+            id == "generation" || own.contains(&format!("{id}.del"))
+        };
+        found.extend(own.iter().filter(|name| !has_request(name)).cloned());
+    }
+    let known = [".staging", "del", "seg"];
+    found.extend(names(chunks).into_iter().filter(|name| !known.contains(&name.as_str())));
+    found
+}
+
 async fn deletes(client: &Client) -> Vec<Value> {
     let listed = client.json("/loki/api/v1/delete", &[]).await;
     listed.as_array().unwrap().clone()
@@ -234,6 +254,10 @@ async fn settle(folder: &Path, ledger: &Arc<Mutex<Ledger>>, requests: &Requests)
     assert_eq!(difference, Difference::default(), "log:\n{}", sigyn.log());
     requests.check(&client, "in the end").await;
     assert!(metric(&client, "loki_boltdb_shipper_compactor_running").await > 0.0);
+    wait::until("nothing is left of what dead processes began", || async {
+        orphans(&chunks).is_empty().then_some(())
+    })
+    .await;
     sigyn.stop().await;
     // Without the rules: what was deleted and had expired does not exist any more.
     let sigyn = Sigyn::start(folder, busy(false)).await;
@@ -268,6 +292,8 @@ async fn deletes_are_seen_at_once_listed_tried_out_and_cancelled() {
     let tried: Value = serde_json::from_str(&tried).expect(&tried);
     assert_eq!(tried["lines"], 4, "{tried}");
     assert_eq!(count(&client, "{app=\"web\"}", base - 1).await, 10, "nothing was deleted");
+    let all = sizes(&client, base).await;
+    assert_eq!((all.entries, all.bytes), (10, all.volume));
 
     let answer = client.post(&path, &[], "").await.unwrap();
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
@@ -285,6 +311,9 @@ async fn deletes_are_seen_at_once_listed_tried_out_and_cancelled() {
         expected.iter().map(|line| &line.text).collect::<Vec<_>>()
     );
     assert_eq!(count(&client, "{app=\"web\"}", base - 1).await, 6);
+    let left = sizes(&client, base).await;
+    assert_eq!((left.entries, left.bytes), (6, left.volume), "sizes are those of what is seen");
+    assert!(left.bytes < all.bytes && left.steps == left.volume);
 
     let listed = deletes(&client).await;
     assert_eq!(listed.len(), 1);
@@ -301,5 +330,83 @@ async fn deletes_are_seen_at_once_listed_tried_out_and_cancelled() {
     assert_eq!(cancelled.status(), StatusCode::NO_CONTENT);
     assert_eq!(client.delete(&cancel).await.unwrap().status(), StatusCode::NOT_FOUND);
     assert_eq!(count(&client, "{app=\"web\"}", base - 1).await, 10, "it is seen again");
+    sigyn.stop().await;
+}
+
+/// What is said of how much there is of an app.
+struct Sizes {
+    entries: u64,
+    bytes: u64,
+    volume: u64,
+    /// The sum of a volume by steps.
+    steps: u64,
+}
+
+async fn sizes(client: &Client, base: i64) -> Sizes {
+    let (start, end) = (base.to_string(), (base + DAY_NS).to_string());
+    let scope = [("query", "{app=\"web\"}"), ("start", start.as_str()), ("end", end.as_str())];
+    let stats = client.json("/loki/api/v1/index/stats", &scope).await;
+    let volume = client.json("/loki/api/v1/index/volume", &scope).await;
+    let scope = [&scope[..], &[("step", "3s")]].concat();
+    let steps = client.json("/loki/api/v1/index/volume_range", &scope).await;
+    let number = |value: &Value| value.as_str().unwrap_or("0").parse::<u64>().unwrap();
+    let samples = &steps["data"]["result"][0]["values"];
+    let samples = samples.as_array().into_iter().flatten();
+    Sizes {
+        entries: stats["entries"].as_u64().unwrap(),
+        bytes: stats["bytes"].as_u64().unwrap(),
+        volume: number(&volume["data"]["result"][0]["value"][1]),
+        steps: samples.map(|sample| number(&sample[1])).sum(),
+    }
+}
+
+/// As in Loki: a request names rows by their times, not by when they arrived, and is in force until
+/// it is processed.
+#[tokio::test]
+async fn rows_that_come_late_are_deleted_until_the_request_is_processed() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = base();
+    let line = |number: i64| Line {
+        stream: r#"{"app":"web"}"#.to_owned(),
+        timestamp: base + number * SECOND_NS,
+        text: format!("line {number}"),
+    };
+    let config = |cancel: &str| Start {
+        config: format!(
+            "compactor: {{retention_enabled: true, compaction_interval: 100ms, \
+             superseded_delete_delay: 1s, delete_request_cancel_period: {cancel}}}\n"
+        ),
+        wrapper: Vec::new(),
+    };
+    let query = encode("{app=\"web\"} |= \"line\"");
+    let (start, end) = (base / SECOND_NS, base / SECOND_NS + 100);
+    let path = format!("/loki/api/v1/delete?query={query}&start={start}&end={end}");
+    let seen = async |client: &Client| -> Vec<String> {
+        let lines = client.all_lines("{app=\"web\"}", base, base + DAY_NS, 100).await;
+        lines.into_iter().map(|line| line.text).collect()
+    };
+
+    let sigyn = Sigyn::start(folder.path(), config("24h")).await;
+    let client = sigyn.client();
+    assert_eq!(client.push(&[line(1), line(500)]).await.unwrap().status(), 204);
+    assert_eq!(client.post(&path, &[], "").await.unwrap().status(), 204);
+    assert_eq!(seen(&client).await, ["line 500"]);
+    // After the request, before it is processed, in heads and in a segment.
+    assert_eq!(client.push(&[line(2), line(501)]).await.unwrap().status(), 204);
+    assert_eq!(client.post("/flush", &[], "").await.unwrap().status(), 204);
+    assert_eq!(client.push(&[line(3)]).await.unwrap().status(), 204);
+    assert_eq!(seen(&client).await, ["line 500", "line 501"]);
+    sigyn.stop().await;
+
+    let sigyn = Sigyn::start(folder.path(), config("0s")).await;
+    let client = sigyn.client();
+    wait::until("the request is processed", || async {
+        deletes(&client).await.iter().all(|request| request["status"] == "processed").then_some(())
+    })
+    .await;
+    assert_eq!(seen(&client).await, ["line 500", "line 501"]);
+    // The request is not in force any more.
+    assert_eq!(client.push(&[line(4), line(502)]).await.unwrap().status(), 204);
+    assert_eq!(seen(&client).await, ["line 4", "line 500", "line 501", "line 502"]);
     sigyn.stop().await;
 }

@@ -1,28 +1,72 @@
-//! The LogQL scripts against the real program, with the entries in heads and again from segments.
+//! The LogQL scripts against the real program, with the entries in heads, in segments as they are
+//! flushed, and in segments that were merged.
 
 use std::path::Path;
 use std::time::Duration;
 
 use model::answer::{ResultEntry, ResultLabels, ResultStream, Sample, Series, Value, VectorSample};
-use model::{Direction, Entry, Timestamp};
+use model::{Direction, Entry, Labels, Timestamp};
 use serde_json::{Map, Value as Json, json};
 use system::client::Client;
 use system::process::{Sigyn, Start};
 use system::script::{self, Driver, Question, QuestionKind, Streams};
 use tokio::runtime::Handle;
 
+/// Where entries are when questions are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Heads,
+    Segments,
+    /// Questions are asked once all entries of all scripts are stored; until then, they are not.
+    Stored,
+    /// Nothing is loaded: [`Place::Stored`] did that.
+    Merged,
+}
+
 /// A server over HTTP; every script has tenants of its own.
 struct OverHttp {
     client: Client,
     handle: Handle,
     script: String,
-    clears: usize,
-    flushes: bool,
+    place: Place,
+    /// A number for the tenant.
+    tenants: usize,
+    /// What the tenant has, and whether that was asked about already: then more goes to another.
+    loaded: Streams,
+    asked: bool,
 }
 
 impl OverHttp {
     fn client(&self) -> Client {
-        self.client.as_tenant(&format!("{}-{}", self.script, self.clears))
+        self.client.as_tenant(&format!("{}-{}", self.script, self.tenants))
+    }
+
+    async fn push(&self, streams: &[(Labels, &[Entry])]) -> Result<(), String> {
+        let streams: Vec<Json> = streams
+            .iter()
+            .filter(|(_, entries)| !entries.is_empty())
+            .map(|(labels, entries)| {
+                let stream: Map<String, Json> =
+                    labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+                let values: Vec<Json> = entries.iter().map(entry_json).collect();
+                json!({"stream": stream, "values": values})
+            })
+            .collect();
+        if streams.is_empty() {
+            return Ok(());
+        }
+        let body = json!({ "streams": streams }).to_string();
+        let (client, kind) = (self.client(), [("Content-Type", "application/json")]);
+        let answer = client.post("/loki/api/v1/push", &kind, body).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if answer.status() != 204 {
+            return Err(answer.text().await.unwrap_or_default());
+        }
+        if self.place != Place::Heads {
+            let flushed = client.post("/flush", &[], "").await;
+            flushed.map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 }
 
@@ -32,38 +76,39 @@ impl Driver for OverHttp {
     }
 
     fn clear(&mut self) -> Result<(), String> {
-        self.clears += 1;
+        self.tenants += 1;
+        (self.loaded, self.asked) = (Streams::new(), false);
         Ok(())
     }
 
     fn load(&mut self, streams: &Streams) -> Result<(), String> {
-        let streams: Vec<Json> = streams
-            .iter()
-            .map(|(labels, entries)| {
-                let stream: Map<String, Json> =
-                    labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-                let values: Vec<Json> = entries.iter().map(entry_json).collect();
-                json!({"stream": stream, "values": values})
-            })
-            .collect();
-        let body = json!({ "streams": streams }).to_string();
-        let client = self.client();
-        self.handle.block_on(async {
-            let kind = [("Content-Type", "application/json")];
-            let answer = client.post("/loki/api/v1/push", &kind, body).await;
-            let answer = answer.map_err(|error| error.to_string())?;
-            if answer.status() != 204 {
-                return Err(answer.text().await.unwrap_or_default());
-            }
-            if self.flushes {
-                let flushed = client.post("/flush", &[], "").await;
-                flushed.map_err(|error| error.to_string())?;
-            }
-            Ok(())
-        })
+        if matches!(self.place, Place::Heads | Place::Segments) {
+            let all: Vec<_> = streams.iter().map(|(l, e)| (l.clone(), &e[..])).collect();
+            return self.handle.block_on(self.push(&all));
+        }
+        let mut new = streams.clone();
+        if self.asked {
+            // Earlier questions must not see the new entries.
+            let loaded = std::mem::take(&mut self.loaded);
+            self.clear()?;
+            new = loaded.into_iter().chain(new).collect();
+        }
+        self.loaded.extend(new.iter().cloned());
+        if self.place == Place::Merged {
+            return Ok(());
+        }
+        // In two parts, so that there is something to merge.
+        let early: Vec<_> = new.iter().map(|(l, e)| (l.clone(), &e[..e.len() / 2])).collect();
+        let late: Vec<_> = new.iter().map(|(l, e)| (l.clone(), &e[e.len() / 2..])).collect();
+        self.handle.block_on(self.push(&early))?;
+        self.handle.block_on(self.push(&late))
     }
 
     fn evaluate(&mut self, question: &Question) -> Result<Value, String> {
+        self.asked = true;
+        if self.place == Place::Stored {
+            return Err("not asked yet".to_owned());
+        }
         let (path, params, headers) = request(question);
         let mut client = self.client();
         if let Some((name, value)) = headers {
@@ -197,43 +242,83 @@ fn number(text: &Json) -> Option<f64> {
     }
 }
 
-#[test]
-fn scripts_answer_from_heads_as_from_segments() {
-    let threads = tokio::runtime::Runtime::new().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    // Scripts choose times that are no multiples of their steps: no alignment.
-    let config = "auth_enabled: true\nlimits_config: {reject_old_samples: false, \
-                  ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, \
-                  split_queries_by_interval: 0, discover_service_name: [], \
-                  discover_log_levels: false, shard_aggregations: [approx_topk]}\ningester: {max_chunk_age: 48h}\n"
-        .to_owned();
-    let start = Start { config, wrapper: Vec::new() };
-    let sigyn = threads.block_on(Sigyn::start(folder.path(), start));
+/// Runs all scripts; answers what was wrong.
+fn run_all(sigyn: &Sigyn, handle: &Handle, place: Place) -> Vec<String> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("logql");
     let mut failures = Vec::new();
     let mut count = 0;
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("logql");
     for entry in std::fs::read_dir(scripts).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "test") {
             continue;
         }
+        count += 1;
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
-        for flushes in [false, true] {
-            count += 1;
-            let place = if flushes { "segments" } else { "heads" };
-            let mut driver = OverHttp {
-                client: sigyn.client(),
-                handle: threads.handle().clone(),
-                script: format!("{name}-{place}"),
-                clears: 0,
-                flushes,
-            };
-            if let Err(failure) = script::run(&text, &mut driver) {
-                failures.push(format!("{name} from {place}: {failure}"));
-            }
+        let folder = if place == Place::Merged { Place::Stored } else { place };
+        let mut driver = OverHttp {
+            client: sigyn.client(),
+            handle: handle.clone(),
+            script: format!("{name}-{folder:?}").to_lowercase(),
+            place,
+            tenants: 0,
+            loaded: Streams::new(),
+            asked: false,
+        };
+        if let Err(failure) = script::run(&text, &mut driver) {
+            failures.push(format!("{name} from {place:?}: {failure}"));
         }
     }
-    assert!(count > 20, "the scripts were not found");
+    assert!(count > 10, "the scripts were not found");
+    failures
+}
+
+/// Scripts choose times that are no multiples of their steps: no alignment.
+fn settings(compactor: &str) -> Start {
+    let config = format!(
+        "auth_enabled: true\nlimits_config: {{reject_old_samples: false, \
+         ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, \
+         split_queries_by_interval: 0, discover_service_name: [], \
+         discover_log_levels: false, shard_aggregations: [approx_topk]}}\n\
+         ingester: {{max_chunk_age: 48h}}\ncompactor: {{{compactor}}}\n"
+    );
+    Start { config, wrapper: Vec::new() }
+}
+
+#[test]
+fn scripts_answer_from_heads_as_from_segments() {
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sigyn = threads.block_on(Sigyn::start(folder.path(), settings("")));
+    let mut failures = run_all(&sigyn, threads.handle(), Place::Heads);
+    failures.extend(run_all(&sigyn, threads.handle(), Place::Segments));
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn scripts_answer_from_merged_segments() {
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sigyn = threads.block_on(Sigyn::start(folder.path(), settings("")));
+    // What they say now does not matter.
+    run_all(&sigyn, threads.handle(), Place::Stored);
+    threads.block_on(sigyn.stop());
+    let fast = settings("compaction_interval: 100ms, superseded_delete_delay: 1s");
+    let sigyn = threads.block_on(Sigyn::start(folder.path(), fast));
+    let merged = threads.block_on(async {
+        let metric = async |name: &str| {
+            let text = sigyn.client().get("/metrics", &[]).await.unwrap().text().await.unwrap();
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        let rounds = "loki_compactor_apply_retention_operation_total{status=\"success\"}";
+        system::wait::until("everything is merged", || async {
+            (metric(rounds).await >= 2.0).then_some(())
+        })
+        .await;
+        metric("sigyn_compactor_input_segments_total").await
+    });
+    assert!(merged > 20.0, "only {merged} segments were merged");
+    let failures = run_all(&sigyn, threads.handle(), Place::Merged);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }

@@ -14,4 +14,5 @@ mod object_storage;
 mod operate;
 mod push;
 mod queries;
+mod results_cache;
 mod tail;

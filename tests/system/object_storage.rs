@@ -154,7 +154,7 @@ async fn credentials_come_from_the_environment_when_none_are_configured() {
 /// the answer's own words.
 async fn ask(client: &Client) -> (u16, bool, String) {
     let end = (EPOCH + 3_600_000_000_000).to_string();
-    let params = [("query", "count_over_time({ledger=\"yes\"}[1h])"), ("time", end.as_str())];
+    let params = [("query", "count_over_time({ledger=\"yes\"}[2h])"), ("time", end.as_str())];
     let answer = client.get("/loki/api/v1/query", &params).await.unwrap();
     let status = answer.status().as_u16();
     let text = answer.text().await.unwrap();
@@ -225,13 +225,16 @@ async fn a_slow_read_is_sent_again() {
     let s3 = S3::start().await;
     let proxy = Proxy::start(&s3.address()).await;
     let folder = tempfile::tempdir().unwrap();
-    let hedging = "storage_config: {hedging: {at: 50ms, up_to: 3, max_per_second: 1000}}\n";
+    let hedging = "storage_config: {hedging: {at: 50ms, up_to: 10, max_per_second: 1000}}\n";
     let sigyn = Sigyn::start(folder.path(), start(folder.path(), proxy.address(), hedging)).await;
     let client = sigyn.client();
     let mut ledger = Ledger::default();
     push_some(&client, &mut ledger, 20).await;
     assert!(client.post("/flush", &[], "").await.unwrap().status().is_success());
-    proxy.set(Fault::DelayEverySecond(Duration::from_secs(3)));
+    assert_eq!(ledger.compare(&client).await, Difference::default());
+    // Every connection that is open now has become slow; a further read opens a new one.
+    let than = proxy.connections();
+    proxy.set(Fault::DelayOlder { than, time: Duration::from_secs(3) });
     wait::until("a second read answered first", || async {
         assert_eq!(ledger.compare(&client).await, Difference::default());
         let won = metric(&client, "sigyn_store_hedged_requests_won_total").await;

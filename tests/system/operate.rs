@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use system::ledger::{Difference, Ledger};
 use system::process::{Sigyn, Start, binary};
 
 fn folder() -> PathBuf {
@@ -59,10 +60,36 @@ fn metrics_of(expressions: &[String]) -> BTreeSet<String> {
     ours.filter(|word| !word.starts_with("loki_api_")).map(str::to_owned).collect()
 }
 
-/// The series that a process exports.
+/// Whether a metric of which no value exists yet is registered: a counter of failures is not
+/// exported before the first one.
+fn is_registered(name: &str, sources: &str) -> bool {
+    let suffixes = ["_total", "_bucket", "_sum", "_count", ""];
+    let registered = suffixes.iter().filter_map(|suffix| name.strip_suffix(suffix));
+    registered.into_iter().any(|name| sources.contains(&format!("\"{name}\",")))
+}
+
+/// The text of all files of metrics.
+fn sources() -> String {
+    let crates = folder().join("../../crates");
+    let mut text = String::new();
+    for entry in fs::read_dir(crates).unwrap() {
+        for file in ["src/metrics.rs", "src/http/metrics.rs"] {
+            let path = entry.as_ref().unwrap().path().join(file);
+            text += &fs::read_to_string(path).unwrap_or_default();
+        }
+    }
+    text
+}
+
+/// The series that a process exports after it was written to and asked.
 async fn exported() -> BTreeSet<String> {
     let folder = tempfile::tempdir().unwrap();
     let sigyn = Sigyn::start(folder.path(), Start::default()).await;
+    let mut ledger = Ledger::default();
+    let lines = ledger.next_lines(10);
+    assert_eq!(sigyn.client().push(&lines).await.unwrap().status(), 204);
+    ledger.acknowledge(&lines);
+    assert_eq!(ledger.compare(&sigyn.client()).await, Difference::default());
     let text = sigyn.client().get("/metrics", &[]).await.unwrap().text().await.unwrap();
     let mut names = BTreeSet::new();
     for line in text.lines() {
@@ -92,7 +119,9 @@ async fn alerts_and_dashboard_name_metrics_that_exist() {
     texts(&dashboard, "expr", &mut expressions);
     assert!(alerts > 10 && expressions.len() > alerts + 20, "nothing was looked at");
     let named = metrics_of(&expressions);
-    let invented: Vec<&String> = named.difference(&exported).collect();
+    let sources = sources();
+    let invented: Vec<&String> =
+        named.difference(&exported).filter(|name| !is_registered(name, &sources)).collect();
     assert!(invented.is_empty(), "not exported: {invented:?}; exported: {exported:#?}");
 }
 

@@ -125,3 +125,23 @@ async fn a_slow_client_is_told_what_it_missed() {
     assert!(dropped.iter().all(|number| !shown.contains(number)), "shown, and told as dropped");
     assert!(dropped.is_sorted_by(|a, b| a < b));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_being_deleted_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "compactor: {retention_enabled: true}\n".to_owned();
+    let sigyn = Sigyn::start(folder.path(), Start { config, wrapper: Vec::new() }).await;
+    let mut socket = open(&sigyn).await;
+    let client = sigyn.client();
+    let query = encode("{app=\"busy\"} |~ \"^[0-9]*5 \"");
+    let second = START / 1_000_000_000;
+    let path = format!("/loki/api/v1/delete?query={query}&start={}&end={}", second - 1, second + 1);
+    assert_eq!(client.post(&path, &[], "").await.unwrap().status(), 204);
+    push_all(&client, 200, 1).await;
+    let mut found = Vec::new();
+    while found.last() != Some(&199) {
+        found.extend(numbers(&next_frame(&mut socket).await));
+    }
+    let expected: Vec<i64> = (0..200).filter(|number| number % 10 != 5).collect();
+    assert_eq!(found, expected);
+}

@@ -35,7 +35,8 @@ pub struct Config {
     pub retention_bytes: u64,
     /// How long a delete request can be cancelled (`delete_request_cancel_period`).
     pub cancel_period: Duration,
-    /// Longest span of a shard of a delete request (`delete_max_interval`).
+    /// Longest `max_interval` that a delete request may ask for (`delete_max_interval`); 0 for any.
+    /// Requests are carried out segment by segment, so that nothing has to be cut into such spans.
     pub delete_max_interval: Duration,
     /// How long processed delete requests are listed.
     pub processed_kept: Duration,

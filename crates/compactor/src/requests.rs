@@ -69,8 +69,9 @@ impl Compactor {
         if interval < Duration::from_secs(1) {
             return refused("max_interval can't be less than 1s");
         }
-        if interval > self.config.delete_max_interval {
-            let max = text(self.config.delete_max_interval);
+        let max = self.config.delete_max_interval;
+        if !max.is_zero() && interval > max {
+            let max = text(max);
             return Err(Error::Refused(format!("max_interval can't be greater than {max}")));
         }
         if interval > whole {

@@ -89,6 +89,7 @@ fn request(question: &Question) -> QueryRequest {
         interval_ns: 0,
         categorize: false,
         tags: BTreeMap::new(),
+        part: None,
     };
     match question.kind {
         QuestionKind::Instant { at } => request.time = QueryTime::Instant(at),

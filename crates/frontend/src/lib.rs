@@ -10,13 +10,24 @@
 
 #![deny(missing_docs)]
 
+pub mod cache;
+mod frontend;
+mod gate;
+mod limits;
 pub mod merge;
+mod metrics;
 pub mod plan;
+pub mod queue;
+pub mod scheduler;
 mod task;
 #[cfg(test)]
 mod testing;
 pub mod wire;
 
+pub use frontend::{Config, Dependencies, Frontend, Request};
+pub use gate::{Gate, Place};
+pub use limits::Limits;
+pub use metrics::{Metrics, Skipped};
 pub use task::{
     Executor, HttpRequest, HttpResponse, Part, PieceQuery, QueryTime, Task, TaskAnswer, TaskError,
     Timed, Version, Work,

@@ -1,7 +1,7 @@
 //! What tests of this crate run pieces with: the engine over rows in memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -79,7 +79,7 @@ pub(crate) struct EngineExecutor {
     pub(crate) seen: Mutex<Vec<PieceQuery>>,
     /// How many tasks fail before one succeeds.
     pub(crate) failures: AtomicUsize,
-    pub(crate) stored_bytes: u64,
+    pub(crate) stored_bytes: AtomicU64,
 }
 
 impl EngineExecutor {
@@ -92,7 +92,7 @@ impl EngineExecutor {
             queries: AtomicUsize::new(0),
             seen: Mutex::default(),
             failures: AtomicUsize::new(0),
-            stored_bytes: 0,
+            stored_bytes: AtomicU64::new(0),
         })
     }
 
@@ -112,7 +112,7 @@ impl EngineExecutor {
         let is_flushed = found.iter().all(|entry| entry.timestamp < unflushed);
         let generation = self.generation.load(Ordering::Relaxed) as u64;
         let hash = is_flushed.then_some(found.len() as u64 + (generation << 32));
-        Version { hash, stored_bytes: self.stored_bytes }
+        Version { hash, stored_bytes: self.stored_bytes.load(Ordering::Relaxed) }
     }
 
     fn answer(&self, task: &Task) -> Result<TaskAnswer, TaskError> {

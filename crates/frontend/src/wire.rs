@@ -10,6 +10,8 @@ mod task;
 
 use prost::Message as _;
 
+pub(crate) use task::QueryMessage;
+
 use crate::task::Timed;
 use crate::task::{Task, TaskAnswer, TaskError};
 

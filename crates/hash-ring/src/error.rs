@@ -54,8 +54,8 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
-    /// The instance stopped while it was joining; nothing is wrong.
-    #[error("stopped while joining ring {0}")]
+    /// The instance was stopped meanwhile; nothing is wrong.
+    #[error("this instance has left ring {0}")]
     Stopped(String),
 }
 

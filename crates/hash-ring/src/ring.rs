@@ -249,7 +249,7 @@ impl Ring {
     }
 
     /// Every token with the position of its owner in [`Self::instances`], in ascending order.
-    pub fn tokens(&self) -> impl DoubleEndedIterator<Item = (u32, usize)> + '_ {
+    pub fn tokens(&self) -> impl DoubleEndedIterator<Item = (u32, usize)> + ExactSizeIterator + '_ {
         let holders = self.topology.holders.iter().map(|holder| *holder as usize);
         self.topology.tokens.iter().copied().zip(holders)
     }

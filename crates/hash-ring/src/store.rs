@@ -9,12 +9,12 @@
 pub mod consul;
 pub mod etcd;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub mod gossip;
 mod http;
 pub mod memory;
 mod record;
-mod trouble;
+pub(crate) mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

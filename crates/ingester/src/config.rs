@@ -31,6 +31,9 @@ pub struct Config {
     pub flush_bytes: u64,
     /// Bytes of heads, those being flushed included, at which appends must wait.
     pub memory_bytes_max: u64,
+    /// The same while object storage does not answer. Larger survives longer outages without
+    /// refusing appends; everything in it is in the log, too.
+    pub outage_bytes_max: u64,
     /// How long an append waits for memory before it is refused with 503.
     pub append_wait: Duration,
     /// Age at which a head is flushed (`max_chunk_age`). Also bounds lateness: entries older than
@@ -80,6 +83,7 @@ impl Default for Config {
             wal_bytes_max: 1 << 30,
             flush_bytes: 64 << 20,
             memory_bytes_max: 128 << 20,
+            outage_bytes_max: 512 << 20,
             append_wait: Duration::from_secs(2),
             max_chunk_age: Duration::from_secs(2 * 3600),
             chunk_idle_period: Duration::from_secs(30 * 60),

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use model::TenantId;
 use parking_lot::Mutex;
@@ -31,6 +32,9 @@ mod encode;
 mod wait;
 
 pub(crate) use encode::Origin;
+
+/// How long an upload may take before object storage counts as gone, though it has refused nothing.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who is told that a head is in object storage.
 pub(crate) enum Retire {
@@ -223,7 +227,7 @@ impl Flusher {
         head.id.set_flushed_as(names.clone());
         let count = segments.len();
         for segment in segments {
-            self.store.upload(segment).await.map_err(|error| failed(error.chain()))?;
+            self.upload(segment).await.map_err(failed)?;
         }
         let now = self.heads.clock.monotonic();
         // Before the rows leave memory: whoever looks at both misses neither.
@@ -241,6 +245,22 @@ impl Flusher {
         self.measure(head, count);
         head.state.send_replace(FlushState::Stored);
         Ok(())
+    }
+
+    async fn upload(&self, segment: EncodedSegment) -> Result<(), String> {
+        let upload = self.store.upload(segment);
+        tokio::pin!(upload);
+        let stored = tokio::select! {
+            stored = &mut upload => stored,
+            () = self.heads.clock.sleep(UPLOAD_PATIENCE) => {
+                self.heads.storage_fails();
+                upload.await
+            }
+        };
+        stored.map(|_| ()).map_err(|error| {
+            self.heads.storage_fails();
+            error.chain()
+        })
     }
 
     async fn encode(
@@ -287,7 +307,7 @@ impl Flusher {
                 entries: run.rows(&head.slabs).len(),
                 bytes: run.line_bytes,
                 age: head.age,
-                span: std::time::Duration::from_nanos(run.last.0.abs_diff(run.first.0)),
+                span: Duration::from_nanos(run.last.0.abs_diff(run.first.0)),
             };
             self.heads.metrics.run_flushed(head.reason, flushed);
         }

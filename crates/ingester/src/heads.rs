@@ -4,7 +4,7 @@
 //! states: on its way into a head, in a head that takes appends, in a head that is being flushed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::append::AppendOutcome;
@@ -49,6 +49,8 @@ pub(crate) struct Memory {
     active: AtomicU64,
     /// In heads that are being flushed.
     sealed: AtomicU64,
+    /// Whether object storage has stopped taking heads, and what that left behind is still there.
+    outage: AtomicBool,
     /// Tells that some became free.
     freed: Notify,
 }
@@ -132,14 +134,13 @@ impl Heads {
 
     /// Waits until there is memory for an append, and takes it.
     pub(crate) async fn reserve(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Error> {
-        let max = self.config.memory_bytes_max;
-        if self.memory.used() >= max {
+        if self.memory.used() >= self.memory_bytes_max() {
             self.flush_wanted.notify_one();
             let deadline = self.clock.sleep(self.config.append_wait);
             let freed = async {
                 loop {
                     let freed = self.memory.freed.notified();
-                    if self.memory.used() < max {
+                    if self.memory.used() < self.memory_bytes_max() {
                         return;
                     }
                     freed.await;
@@ -148,7 +149,7 @@ impl Heads {
             tokio::select! {
                 () = freed => {}
                 () = deadline => {
-                    let used = self.memory.used();
+                    let (used, max) = (self.memory.used(), self.memory_bytes_max());
                     let retry_after = self.config.append_wait.max(Duration::from_secs(1));
                     return Err(Error::MemoryFull { used, max, retry_after });
                 }
@@ -167,6 +168,24 @@ impl Heads {
                 return;
             }
             freed.await;
+        }
+    }
+
+    /// Bytes at which appends wait. The usual bound lets nobody push faster than heads are
+    /// encoded; in an outage waiting would not help, and there is more room.
+    fn memory_bytes_max(&self) -> u64 {
+        let usual = self.config.memory_bytes_max;
+        if self.memory.outage.load(Ordering::Relaxed) {
+            usual.max(self.config.outage_bytes_max)
+        } else {
+            usual
+        }
+    }
+
+    /// Notes that object storage does not take a head: it said so, or says nothing.
+    pub(crate) fn storage_fails(&self) {
+        if !self.memory.outage.swap(true, Ordering::Relaxed) {
+            self.memory.freed.notify_waiters();
         }
     }
 
@@ -196,6 +215,10 @@ impl Heads {
         self.memory.sealed.fetch_sub(head.memory, Ordering::Relaxed);
         self.metrics.head_bytes.dec_by(head.memory as i64);
         self.metrics.memory_chunks.dec_by(head.runs.len() as i64);
+        // Not before its backlog is gone: appends would be refused while that is being stored.
+        if self.memory.used() < self.config.memory_bytes_max {
+            self.memory.outage.store(false, Ordering::Relaxed);
+        }
         self.memory.freed.notify_waiters();
     }
 

@@ -176,6 +176,7 @@ mod tests {
                 timestamp: Timestamp(batch.timestamps[at]),
                 line: batch.lines.row(at),
                 metadata: Metadata::Columns(&batch.metadata, at),
+                columns: None,
             };
             removal.means(&labels, view, &mut scratch)
         });

@@ -181,6 +181,7 @@ mod tests {
             interval_ns: 0,
             categorize: false,
             tags: BTreeMap::from([("source".into(), "grafana".into())]),
+            part: None,
         }
     }
 

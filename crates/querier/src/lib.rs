@@ -25,6 +25,7 @@ mod request;
 mod source;
 #[cfg(test)]
 mod testing;
+mod versions;
 
 pub use config::{Config, Unreadable};
 pub use error::Error;
@@ -32,5 +33,6 @@ pub use limits::{BlockedQuery, BlockedText, Limits, QueryKind};
 pub use metrics::{Metrics, Operation};
 pub use querier::{Dependencies, Querier, Timed};
 pub use recent::{NothingRecent, Recent, RecentSource};
-pub use request::{QueryRequest, QueryTime};
+pub use request::{QueryPart, QueryRequest, QueryTime};
 pub use source::hidden::HiddenEntries;
+pub use versions::RangeVersion;

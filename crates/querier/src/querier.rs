@@ -147,8 +147,8 @@ impl Querier {
         let job = Arc::new(Job::new(expr.clone(), request, &limits, several)?);
         let (start, end) = request.time.bounds();
         let now = self.clock.now();
-        let reads = !admit::reads_nothing(expr);
-        let Some(start) = admit::look_back(start, end, now, &limits).or((!reads).then_some(start))
+        let is_seen = request.part.is_some() || admit::reads_nothing(expr);
+        let Some(start) = admit::look_back(start, end, now, &limits).or(is_seen.then_some(start))
         else {
             return Ok(Timed {
                 answer: nothing(expr, request.time),
@@ -156,6 +156,7 @@ impl Querier {
                 worked: Duration::ZERO,
             });
         };
+        let start = if request.part.is_some() { request.time.bounds().0 } else { start };
         let params = job.params(start, self.config.threads_per_query);
         let ran = self
             .run(tenants, &limits, move |source, control| job.run(&params, source, control))
@@ -311,7 +312,7 @@ impl Rows {
 }
 
 /// A query that limits allow.
-struct Job {
+pub(crate) struct Job {
     expr: Expr,
     time: QueryTime,
     request: QueryRequest,
@@ -319,13 +320,18 @@ struct Job {
 }
 
 impl Job {
-    fn new(
+    /// # Errors
+    ///
+    /// [`Error::Refused`] and [`Error::Query`] when limits forbid the query.
+    pub(crate) fn new(
         expr: Expr,
         request: &QueryRequest,
         limits: &Limits,
         several: bool,
     ) -> Result<Self, Error> {
-        admit::check_query(&expr, request, limits)?;
+        if request.part.is_none() {
+            admit::check_query(&expr, request, limits)?;
+        }
         if several {
             expr.selectors().into_iter().try_for_each(check_without_tenant)?;
         }
@@ -346,7 +352,7 @@ impl Job {
         Ok(Self { expr, time, request: request.clone(), limits: limits.clone() })
     }
 
-    fn params(&self, earliest: model::Timestamp, threads: usize) -> Params {
+    pub(crate) fn params(&self, earliest: model::Timestamp, threads: usize) -> Params {
         let (start, end) = self.time.bounds();
         let step_ns = match self.time {
             QueryTime::Instant(_) => 0,
@@ -369,18 +375,17 @@ impl Job {
             limit: self.request.limit,
             categorize: self.request.categorize,
             threads,
-            shard: None,
+            shard: self.request.part.and_then(|part| part.shard),
         }
     }
 
     fn run(&self, params: &Params, rows: &Rows, control: &Control) -> Result<Answer, Error> {
         let source = rows.source();
-        if self.limits.max_query_bytes_read > 0 {
-            let bytes = self.bytes_to_read(&*source, params)?;
-            admit::check_bytes(bytes, &self.limits)?;
-        }
+        self.check_bytes(&*source, params)?;
+        // A piece may have more series than what is made of it.
+        let is_part = self.request.part.is_some();
         let limits = logql::eval::Limits {
-            max_query_series: self.limits.max_query_series,
+            max_query_series: if is_part { 0 } else { self.limits.max_query_series },
             max_entries: self.limits.max_entries,
             max_range_ns: nanos(self.limits.max_query_range),
             max_memory_bytes: self.limits.max_memory_bytes,
@@ -395,6 +400,14 @@ impl Job {
             answer.stats.index_bytes += pruned.index_bytes;
         }
         Ok(answer)
+    }
+
+    /// Refuses a whole query that would read too much.
+    pub(crate) fn check_bytes(&self, source: &dyn Source, params: &Params) -> Result<(), Error> {
+        if self.limits.max_query_bytes_read == 0 || self.request.part.is_some() {
+            return Ok(());
+        }
+        admit::check_bytes(self.bytes_to_read(source, params)?, &self.limits)
     }
 
     /// Line bytes of everything the query may have to look at.

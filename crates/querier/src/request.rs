@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use logql::source::Shard;
 use model::{Direction, Timestamp};
 
 /// A query, with its parameters parsed.
@@ -21,6 +22,16 @@ pub struct QueryRequest {
     pub categorize: bool,
     /// Tags of the request (`X-Query-Tags`).
     pub tags: BTreeMap<String, String>,
+    /// Set when this is a piece of a query: what limits say about whole queries was checked
+    /// ([`crate::Querier::versions`]) and does not count for it.
+    pub part: Option<QueryPart>,
+}
+
+/// Which piece of a query a request is, beside its time and text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueryPart {
+    /// The part of the streams; `None` for all.
+    pub shard: Option<Shard>,
 }
 
 /// Over which time a query is evaluated.

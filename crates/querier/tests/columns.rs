@@ -98,6 +98,7 @@ fn answer(source: &SegmentSource, query: &str, direction: Direction) -> Result<V
         limit: 40,
         categorize: direction == Direction::Forward,
         threads: 1,
+        shard: None,
     };
     let answer = evaluate(&expr, &params, source, &Control::new(), &Limits::default());
     answer.map(|answer| answer.value).map_err(|error| error.to_string())

@@ -146,6 +146,8 @@ fn targets(level: LogLevel) -> Targets {
     Targets::new()
         .with_default(level.filter())
         .with_targets(QUIET.into_iter().map(|target| (target, quiet)))
+        // It warns at every round of gossip; the ring store that uses it says the same once.
+        .with_target("chitchat", level.filter().min(LevelFilter::ERROR))
 }
 
 #[cfg(test)]

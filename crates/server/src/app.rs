@@ -173,8 +173,9 @@ impl App {
     /// The name of this instance: as configured, or the host's.
     #[must_use]
     pub fn instance_id(&self) -> String {
-        if !self.config.ingester.id.is_empty() {
-            return self.config.ingester.id.clone();
+        let named = [&self.config.ingester.id, &self.config.ring.instance_id];
+        if let Some(name) = named.into_iter().find(|name| !name.is_empty()) {
+            return name.clone();
         }
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = host.trim();

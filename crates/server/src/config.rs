@@ -47,6 +47,7 @@ pub struct Config {
     pub ingester_client: IngesterClient,
     pub querier: Querier,
     pub frontend: Frontend,
+    pub query_range: QueryRange,
     pub runtime_config: RuntimeConfig,
     pub compactor: Compactor,
     pub pattern_ingester_enabled: bool,
@@ -244,6 +245,7 @@ pub struct Ingester {
     pub chunk_idle_period: Duration,
     pub flush_check_period: Duration,
     pub flush_size: ByteSize,
+    pub outage_memory: ByteSize,
     pub wal_enabled: bool,
     pub wal_dir: String,
     pub wal_sync: String,
@@ -272,6 +274,59 @@ pub struct Frontend {
     pub max_outstanding_per_tenant: usize,
     pub max_body_size: ByteSize,
     pub log_queries_longer_than: Duration,
+}
+
+/// The `query_range` block.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct QueryRange {
+    pub align_queries_with_step: bool,
+    pub cache_results: bool,
+    pub max_retries: usize,
+    pub parallelise_shardable_queries: bool,
+    pub cache: ResultsCache,
+}
+
+/// The `query_range.results_cache.cache` block.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct ResultsCache {
+    pub default_validity: Duration,
+    pub embedded_enabled: bool,
+    pub embedded_max_size_mb: u64,
+    pub memcached_expiration: Duration,
+    pub memcached: Memcached,
+    pub redis: Redis,
+}
+
+/// Servers of memcached.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct Memcached {
+    pub host: String,
+    pub addresses: Vec<String>,
+    pub timeout: Duration,
+    pub max_idle_conns: usize,
+    pub max_item_size: usize,
+}
+
+/// A server of Redis.
+#[derive(Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key tables")]
+pub struct Redis {
+    pub endpoint: String,
+    pub username: String,
+    pub password: String,
+    pub db: i64,
+    pub timeout: Duration,
+    pub expiration: Duration,
+}
+
+/// Passwords stay out of debug output, which may be logged.
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
 }
 
 /// The `runtime_config` block.
@@ -352,6 +407,7 @@ impl Default for Config {
             ingester_client: IngesterClient::default(),
             querier: Querier::default(),
             frontend: Frontend::default(),
+            query_range: QueryRange::default(),
             runtime_config: RuntimeConfig { file: Vec::new(), period: Duration::from_secs(10) },
             compactor: Compactor::default(),
             pattern_ingester_enabled: false,
@@ -430,6 +486,7 @@ impl Default for Ingester {
             chunk_idle_period: Duration::from_secs(30 * 60),
             flush_check_period: Duration::from_secs(30),
             flush_size: ByteSize(32 << 20),
+            outage_memory: ByteSize(512 << 20),
             wal_enabled: true,
             wal_dir: String::new(),
             wal_sync: "always".to_owned(),
@@ -492,6 +549,44 @@ impl Default for Frontend {
             max_outstanding_per_tenant: 2048,
             max_body_size: ByteSize(10 << 20),
             log_queries_longer_than: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for QueryRange {
+    fn default() -> Self {
+        Self {
+            align_queries_with_step: false,
+            cache_results: false,
+            max_retries: 5,
+            parallelise_shardable_queries: true,
+            cache: ResultsCache::default(),
+        }
+    }
+}
+
+impl Default for ResultsCache {
+    fn default() -> Self {
+        Self {
+            default_validity: Duration::from_secs(3600),
+            embedded_enabled: false,
+            embedded_max_size_mb: 100,
+            memcached_expiration: Duration::ZERO,
+            memcached: Memcached {
+                host: String::new(),
+                addresses: Vec::new(),
+                timeout: Duration::from_millis(100),
+                max_idle_conns: 16,
+                max_item_size: 0,
+            },
+            redis: Redis {
+                endpoint: String::new(),
+                username: String::new(),
+                password: String::new(),
+                db: 0,
+                timeout: Duration::from_millis(500),
+                expiration: Duration::ZERO,
+            },
         }
     }
 }

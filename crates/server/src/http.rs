@@ -20,6 +20,7 @@ pub mod format_query;
 pub mod metadata;
 pub mod push;
 pub mod query;
+pub mod ring;
 pub mod status;
 pub mod tail;
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod app;
 pub mod limits;
 pub mod local;
 pub mod remote;
+pub mod ring;
 
 // What is spoken.
 pub mod listener;

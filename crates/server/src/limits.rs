@@ -15,12 +15,14 @@ use crate::config::overrides::Overrides;
 
 mod compactor;
 mod distributor;
+mod frontend;
 mod ingester;
 mod otlp;
 mod querier;
 
 pub use compactor::{compactor, retention};
 pub use distributor::distributor;
+pub use frontend::frontend;
 pub use ingester::ingester;
 pub use otlp::otlp;
 pub use querier::querier;

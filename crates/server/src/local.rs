@@ -3,6 +3,8 @@
 //! The distributor and the querier each define the little they need of an ingester; here is the
 //! ingester of the same process as that.
 
+mod executor;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use querier::{NothingRecent, Recent, RecentSource};
 use segment::SegmentName;
 
 use crate::app::App;
+pub use executor::{LocalExecutor, task_error};
 
 /// How long a client waits for an ingester that starts or stops.
 const ABSENT_WAIT: Duration = Duration::from_secs(1);

@@ -5,11 +5,13 @@
 
 mod compactor;
 mod distributor;
+mod frontend;
 mod ingester;
 mod ingester_client;
 mod listener;
 mod overrides;
 mod querier;
+mod ring;
 mod store;
 
 use std::sync::Arc;
@@ -41,11 +43,12 @@ const TABLE: &[Row] = &[
     Row { name: "runtime-config",  visibility: Internal, needs: &["server"], after: &[], build: Some(overrides::build) },
     Row { name: "overrides",       visibility: Internal, needs: &["runtime-config"], after: &[], build: None },
     Row { name: "store",           visibility: Internal, needs: &["server", "overrides"], after: &[], build: Some(store::build) },
-    Row { name: "ingester-client", visibility: Internal, needs: &["server"], after: &[], build: Some(ingester_client::build) },
-    Row { name: "ingester",        visibility: Target,   needs: &["server", "overrides", "store"], after: &[], build: Some(ingester::build) },
+    Row { name: "ring",            visibility: Internal, needs: &["server"], after: &[], build: Some(ring::build) },
+    Row { name: "ingester-client", visibility: Internal, needs: &["server", "ring"], after: &[], build: Some(ingester_client::build) },
+    Row { name: "ingester",        visibility: Target,   needs: &["server", "overrides", "store", "ring"], after: &[], build: Some(ingester::build) },
     Row { name: "distributor",     visibility: Target,   needs: &["server", "overrides", "ingester-client"], after: &["ingester"], build: Some(distributor::build) },
     Row { name: "querier",         visibility: Target,   needs: &["server", "overrides", "store", "ingester-client"], after: &["ingester"], build: Some(querier::build) },
-    Row { name: "query-frontend",  visibility: Target,   needs: &["querier"], after: &[], build: None },
+    Row { name: "query-frontend",  visibility: Target,   needs: &["server", "overrides", "querier"], after: &[], build: Some(frontend::build) },
     Row { name: "compactor",       visibility: Target,   needs: &["server", "overrides", "store", "ingester-client"], after: &[], build: Some(compactor::build) },
     Row { name: "read",            visibility: Target,   needs: &["query-frontend", "querier"], after: &[], build: None },
     Row { name: "write",           visibility: Target,   needs: &["distributor", "ingester"], after: &[], build: None },

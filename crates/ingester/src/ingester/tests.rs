@@ -322,6 +322,7 @@ fn a_store_that_is_down_delays_and_loses_nothing() {
     let objects = folder.path().join("objects");
     let mut world = World::with_store(store::Config::filesystem(&objects));
     world.config.memory_bytes_max = 3000;
+    world.config.outage_bytes_max = 7000;
     world.config.flush_bytes = 2000;
     let ingester = world.open();
     let aside = folder.path().join("aside");
@@ -334,9 +335,12 @@ fn a_store_that_is_down_delays_and_loses_nothing() {
     }
     assert!(matches!(world.flush(&ingester), Err(Error::Flush { .. })));
     assert_eq!(in_memory(&ingester, "t"), once(&entries));
-    // Memory is full now: the next append waits, and is then refused.
-    let more: Vec<Entry> = (3..9).map(|at| entry(1, at, &line)).collect();
-    world.append(&ingester, "t", &more);
+    // The usual memory is full, and more is taken because the store is down. When that is full,
+    // too, the next append waits and is then refused.
+    let more: Vec<Entry> = (3..15).map(|at| entry(1, at, &line)).collect();
+    for some in more.chunks(6) {
+        world.append(&ingester, "t", some);
+    }
     let refused = world.runtime.block_on(async {
         let append = ingester.append(batch("t", &[entry(1, 50, "y")]));
         tokio::pin!(append);

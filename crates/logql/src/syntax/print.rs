@@ -270,7 +270,11 @@ pub(super) struct Window<'a>(pub(super) &'a LogRange);
 impl Display for Window<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let nanos = u64::try_from(self.0.range_ns).unwrap_or(0);
-        let range = units::format_prometheus_duration(Duration::from_nanos(nanos));
+        // What is shorter than a millisecond has no place in the usual way to write a range.
+        let range = match nanos % 1_000_000 {
+            0 => units::format_prometheus_duration(Duration::from_nanos(nanos)),
+            _ => units::format_go_duration(self.0.range_ns),
+        };
         write!(f, "[{range}]")?;
         match self.0.offset_ns {
             0 => Ok(()),

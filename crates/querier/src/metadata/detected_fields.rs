@@ -209,6 +209,7 @@ fn as_query(request: &DetectedFieldsRequest) -> QueryRequest {
         interval_ns: 0,
         categorize: true,
         tags: BTreeMap::new(),
+        part: None,
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use logql::source::Shard;
 use model::answer::ResultStream;
 use model::{Direction, Labels, Timestamp};
 
@@ -9,6 +10,7 @@ use crate::metadata::Scope;
 use crate::metadata::series::SeriesRequest;
 use crate::metadata::stats::IndexStats;
 use crate::metadata::volume::{AggregateBy, VolumeRequest};
+use crate::request::QueryPart;
 use crate::testing::{Rig, TestHead, TestRow, row, segment, tenant, time};
 
 const SECOND: i64 = model::time::SECOND_NS;
@@ -22,6 +24,7 @@ fn range(text: &str, start: i64, end: i64) -> QueryRequest {
         interval_ns: 0,
         categorize: false,
         tags: BTreeMap::new(),
+        part: None,
     }
 }
 
@@ -89,6 +92,29 @@ async fn metric_queries_count_copies_once() {
     assert_eq!(vector(&answer), [("{app=\"x\"}".to_owned(), 3.0), ("{app=\"y\"}".to_owned(), 3.0)]);
     let number = querier.query(&[tenant()], instant("vector(1)+vector(1)", 0)).await.unwrap();
     assert_eq!(vector(&number), [("{}".to_owned(), 2.0)]);
+}
+
+#[tokio::test]
+async fn shards_of_a_query_make_the_whole() {
+    let rig = rig().await;
+    let querier = rig.querier(Config::default(), Limits::default());
+    let text = r#"sum(count_over_time({env="p"}[5m]))"#;
+    let ask = |part| {
+        let request = QueryRequest { part, ..instant(text, 100 * SECOND) };
+        let querier = Arc::clone(&querier);
+        async move { vector(&querier.query(&[tenant()], request).await.unwrap()) }
+    };
+    let whole = ask(None).await;
+    assert_eq!(whole, [("{}".to_owned(), 6.0)]);
+    for of in 1..4 {
+        let mut sum = 0.0;
+        for index in 0..of {
+            let shard = Some(Shard { index, of });
+            let shard = ask(Some(QueryPart { shard })).await;
+            sum += shard.iter().map(|(_, value)| value).sum::<f64>();
+        }
+        assert_eq!(sum, whole[0].1, "{of} shards");
+    }
 }
 
 #[tokio::test]

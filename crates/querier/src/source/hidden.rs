@@ -89,6 +89,12 @@ impl Hidden {
             || self.removals.iter().any(|removal| removal.range().overlaps(first, last))
     }
 
+    /// Whether some row of a range may have expired.
+    pub(crate) fn may_have_expired(&self, range: TimeRange) -> bool {
+        let any = self.expiry.as_ref().and_then(|(rules, now)| rules.cutoff_of_any(*now));
+        any.is_some_and(|cutoff| range.start < cutoff)
+    }
+
     /// Whether every row of a stream between two times (inclusive) is hidden.
     fn hides_all(&self, labels: &Labels, first: Timestamp, last: Timestamp) -> bool {
         let covers = |removal: &Removal| {

@@ -49,7 +49,10 @@ impl PlannedSegment {
         selection: &Selection,
         pool: &Arc<LabelPool>,
     ) -> Option<Self> {
-        let ordinals = footer.streams().select_in(&selection.matchers, selection.range);
+        let mut ordinals = footer.streams().select_in(&selection.matchers, selection.range);
+        if let Some(shard) = selection.shard {
+            ordinals.retain(|ordinal| shard.holds(footer.keys()[*ordinal as usize].fingerprint()));
+        }
         if ordinals.is_empty() {
             return None;
         }

@@ -22,6 +22,7 @@ use crate::source::label_pool::LabelPool;
 use crate::source::origins::{Origin, Origins};
 use crate::source::planned::PlannedSegment;
 use crate::source::{LabelPairs, prune, source_error};
+use crate::versions::VersionHash;
 
 /// Set in the id of a piece that stands in a head.
 const HEAD: u64 = 1 << 63;
@@ -206,6 +207,44 @@ impl TenantSource {
         let mut warnings = self.warnings.lock();
         if warnings.len() < WARNINGS_MAX {
             warnings.insert(format!("the answer is incomplete: {}", error.message));
+        }
+        Ok(())
+    }
+
+    /// Feeds `hash` with what stands for the rows of some selectors in ranges inside `total`;
+    /// answers for each range whether that is all of them, and its stored bytes.
+    ///
+    /// It is not while rows of the range are in heads, or may have expired.
+    pub(crate) fn versions(
+        &self,
+        selectors: &[Vec<Matcher>],
+        total: TimeRange,
+        ranges: &[TimeRange],
+        versions: &mut [VersionHash],
+    ) -> Result<(), SourceError> {
+        let deletes = self.shared.store.deletes();
+        for (range, version) in ranges.iter().zip(&mut *versions) {
+            version.hash.update(self.tenant.as_str().as_bytes());
+            for request in deletes.of(&self.tenant) {
+                let range = request.range().intersect(range);
+                if request.is_in_force() && !range.is_empty() {
+                    version.hash.update(request.id.as_bytes());
+                }
+            }
+            version.is_whole &= !self.hidden.may_have_expired(*range);
+        }
+        for matchers in selectors {
+            let view = self.view(matchers, total);
+            let heads = view.heads_left(&Selection::all(matchers, total))?;
+            for (at, (range, version)) in ranges.iter().zip(&mut *versions).enumerate() {
+                let overlaps = |(piece, _): &NumberedPiece| range.overlaps(piece.first, piece.last);
+                version.is_whole &= !heads.iter().any(overlaps);
+                version.hash.update(&(at as u64).to_le_bytes());
+                for segment in view.catalog.select(&self.tenant, *range) {
+                    version.hash.update(segment.name.to_string().as_bytes());
+                    version.stored_bytes += segment.bytes;
+                }
+            }
         }
         Ok(())
     }

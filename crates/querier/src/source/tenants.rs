@@ -92,7 +92,8 @@ impl Source for TenantsSource {
             let Some(matchers) = matchers_for(&selection.matchers, part.source.tenant()) else {
                 continue;
             };
-            let mut own = Selection { matchers, ..selection.clone() };
+            // A stream's tenant is part of its fingerprint here, and the engine shards by that.
+            let mut own = Selection { matchers, shard: None, ..selection.clone() };
             // The labels that are made here are not those of the tenant's streams.
             own.required_labels
                 .retain(|label| ![TENANT_LABEL, ORIGINAL_LABEL].contains(&&*label.name));

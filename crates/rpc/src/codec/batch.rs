@@ -80,7 +80,7 @@ pub fn decode_batch(bytes: &[u8]) -> Decoded<Batch> {
     if runs.iter().any(|run| run.rows.end > timestamps.len()) {
         return Err(damaged("runs of existing rows"));
     }
-    Ok(Batch { runs, timestamps, lengths, lines, metadata, compressed_bytes })
+    Ok(Batch { runs, timestamps, lengths, lines, columns: None, metadata, compressed_bytes })
 }
 
 /// Whether a batch has the columns that were wanted for every row of its runs, so that whoever
@@ -94,7 +94,7 @@ pub fn check_batch(batch: &Batch, want: &Want) -> Decoded<()> {
     let enough = match want.lines {
         WantLines::None => true,
         WantLines::Lengths => batch.lengths.len() >= rows,
-        WantLines::Text => batch.lines.len() >= rows,
+        WantLines::Columns | WantLines::Text => batch.lines.len() >= rows,
     };
     if enough { Ok(()) } else { Err(damaged("lines of all rows")) }
 }

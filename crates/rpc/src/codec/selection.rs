@@ -130,7 +130,8 @@ pub fn encode_want(want: &Want) -> Bytes {
     out.byte(match want.lines {
         WantLines::None => 0,
         WantLines::Lengths => 1,
-        WantLines::Text => 2,
+        // Heads keep lines as text.
+        WantLines::Columns | WantLines::Text => 2,
     });
     match &want.metadata {
         WantMetadata::None => out.byte(0),

@@ -59,7 +59,7 @@ impl Source for Rows {
 
 fn rows() -> MemorySource {
     let stream = |app: &str| {
-        let entry = |at: i64| Entry::new(Timestamp(at), format!("{app} {at}"));
+        let entry = |at: i64| Entry::new(Timestamp(at), format!("{app} {at}").into_bytes());
         (Labels::new([("app", app)]), (0..2500).map(entry).collect::<Vec<_>>())
     };
     MemorySource::of([stream("x"), stream("y")])

@@ -87,6 +87,15 @@ impl App {
         let patience = self.config.server.graceful_shutdown_timeout;
         self.stop.request();
         self.clock.sleep(self.config.shutdown_delay).await;
+        if let Some(rings) = self.parts.rings.find() {
+            let patience = patience + self.config.lifecycler.final_sleep;
+            if !self.within(patience, rings.leave()).await {
+                tracing::warn!(
+                    ?patience,
+                    "rings were not left in time, going: the log has all entries"
+                );
+            }
+        }
         if !self.routes().serves("distributor")
             && let Some(ingester) = self.parts.ingester.find()
         {
@@ -138,7 +147,10 @@ impl App {
             let text = format!("Ingester not ready: waiting for {min:?} after being ready");
             return Readiness::NotReady(text);
         }
-        Readiness::Ready
+        match self.parts.rings.find().and_then(|rings| rings.not_ready()) {
+            Some(why) => Readiness::NotReady(why),
+            None => Readiness::Ready,
+        }
     }
 
     fn states(&self) -> String {

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::http::error::HttpError;
 use crate::remote::cluster::Cluster;
+use crate::ring::Rings;
 
 /// The roles; one whose module is not part of the process, or does not run yet, is absent.
 #[derive(Default)]
@@ -14,8 +15,12 @@ pub struct Parts {
     pub ingester: Slot<ingester::Ingester>,
     /// The ingesters of other processes; absent where this process uses its own.
     pub cluster: Slot<Cluster>,
+    /// The rings that this process follows; absent where it is alone.
+    pub rings: Slot<Rings>,
     /// Queries.
     pub querier: Slot<querier::Querier>,
+    /// Queries on their way to queriers.
+    pub frontend: Slot<frontend::Frontend>,
     /// Compaction, retention and deletion.
     pub compactor: Slot<compactor::Compactor>,
     /// Pushes.

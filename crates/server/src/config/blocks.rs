@@ -16,6 +16,7 @@ pub static BLOCKS: &[&[Key<Config>]] = &[
     INGESTER_CLIENT,
     QUERIER,
     FRONTEND,
+    QUERY_RANGE,
     OTHERS,
 ];
 
@@ -235,6 +236,8 @@ static INGESTER: &[Key<Config>] = keys! { Config;
         "How often ages are looked at.";
     "ingester.flush_size", "ingester.flush-size", ingester.flush_size,
         "Sigyn's own: line bytes of a tenant in memory that start a flush. More makes fewer, larger segments and costs twice as much memory.";
+    "ingester.outage_memory", "ingester.outage-memory", ingester.outage_memory,
+        "Sigyn's own: memory for recent entries while object storage does not answer; beyond it pushes are answered 503. Otherwise they wait at twice flush_size.";
     "ingester.wal.enabled", "ingester.wal-enabled", ingester.wal_enabled,
         "Whether entries are written to the write-ahead log before they are acknowledged. Turning it off loses them in a crash.";
     "ingester.wal.dir", "ingester.wal-dir", ingester.wal_dir,
@@ -294,13 +297,54 @@ static FRONTEND: &[Key<Config>] = keys! { Config;
         "Queries that take longer are logged; 0 logs none.";
 };
 
+static QUERY_RANGE: &[Key<Config>] = keys! { Config;
+    "query_range.align_queries_with_step", "querier.align-querier-with-step", query_range.align_queries_with_step,
+        "Whether metric queries begin and end at multiples of their step, both rounded down.";
+    "query_range.cache_results", "querier.cache-results", query_range.cache_results,
+        "Whether answers are kept. They are exact: an answer is used only while the rows it was made of are the same.";
+    "query_range.max_retries", "querier.max-retries-per-request", query_range.max_retries,
+        "How often a piece of a query is tried again on another querier.";
+    "query_range.parallelise_shardable_queries", "querier.parallelise-shardable-queries", query_range.parallelise_shardable_queries,
+        "Whether large queries are also cut by stream, so that several queriers share them. One process alone does not cut.";
+    "query_range.results_cache.cache.default_validity", "frontend.default-validity", query_range.cache.default_validity,
+        "How long answers are kept where no expiration is set.";
+    "query_range.results_cache.cache.embedded_cache.enabled", "frontend.embedded-cache.enabled", query_range.cache.embedded_enabled,
+        "Whether answers are kept in memory. With cache_results, they are if no other cache is named.";
+    "query_range.results_cache.cache.embedded_cache.max_size_mb", "frontend.embedded-cache.max-size-mb", query_range.cache.embedded_max_size_mb,
+        "Megabytes of answers kept in memory.";
+    "query_range.results_cache.cache.memcached.expiration", "frontend.memcached.expiration", query_range.cache.memcached_expiration,
+        "How long memcached keeps answers; 0 for default_validity.";
+    "query_range.results_cache.cache.memcached_client.host", "frontend.memcached.hostname", query_range.cache.memcached.host,
+        "A server of memcached, at port 11211 unless one is given.";
+    "query_range.results_cache.cache.memcached_client.addresses", "frontend.memcached.addresses", query_range.cache.memcached.addresses,
+        "Servers of memcached as host:port; answers are spread over them.";
+    "query_range.results_cache.cache.memcached_client.timeout", "frontend.memcached.timeout", query_range.cache.memcached.timeout,
+        "Longest time of one operation on memcached.";
+    "query_range.results_cache.cache.memcached_client.max_idle_conns", "frontend.memcached.max-idle-conns", query_range.cache.memcached.max_idle_conns,
+        "Connections to each server of memcached.";
+    "query_range.results_cache.cache.memcached_client.max_item_size", "frontend.memcached.max-item-size", query_range.cache.memcached.max_item_size,
+        "Bytes of the largest answer that is kept in memcached; 0 for its own limit of a megabyte.";
+    "query_range.results_cache.cache.redis.endpoint", "frontend.redis.endpoint", query_range.cache.redis.endpoint,
+        "The server of Redis as host:port.";
+    "query_range.results_cache.cache.redis.timeout", "frontend.redis.timeout", query_range.cache.redis.timeout,
+        "Longest time to connect to Redis, and of one operation.";
+    "query_range.results_cache.cache.redis.expiration", "frontend.redis.expiration", query_range.cache.redis.expiration,
+        "How long Redis keeps answers; 0 for default_validity.";
+    "query_range.results_cache.cache.redis.db", "frontend.redis.db", query_range.cache.redis.db,
+        "Number of the database in Redis.";
+    "query_range.results_cache.cache.redis.username", "frontend.redis.username", query_range.cache.redis.username,
+        "User of Redis; empty for the default one.";
+    "query_range.results_cache.cache.redis.password", "frontend.redis.password", query_range.cache.redis.password,
+        "Password of Redis; empty for none.";
+};
+
 static OTHERS: &[Key<Config>] = keys! { Config;
     "runtime_config.file", "runtime-config.file", runtime_config.file,
         "File with per-tenant overrides, read again while running.";
     "runtime_config.period", "runtime-config.reload-period", runtime_config.period,
         "How often the overrides file is read.";
     "compactor.working_directory", "compactor.working-directory", compactor.working_directory,
-        "Folder for work in progress.";
+        "Folder in which segments for remote storage are built; default: compactor below common.path_prefix.";
     "compactor.compaction_interval", "compactor.compaction-interval", compactor.compaction_interval,
         "Time between rounds of compaction, retention and deletion.";
     "compactor.target_size", "compactor.target-size", compactor.target_size,
@@ -318,7 +362,7 @@ static OTHERS: &[Key<Config>] = keys! { Config;
     "compactor.delete_request_cancel_period", "compactor.delete-request-cancel-period", compactor.delete_request_cancel_period,
         "How long a delete request can be cancelled; then it is carried out. What it names is hidden at once.";
     "compactor.delete_max_interval", "compactor.delete-max-interval", compactor.delete_max_interval,
-        "Longest max_interval that a delete request may ask for.";
+        "Longest max_interval that a delete request may ask for, 0 for any. Requests are not cut into such spans.";
     "pattern_ingester.enabled", "pattern-ingester.enabled", pattern_ingester_enabled,
         "Whether /loki/api/v1/patterns answers.";
     "tenant_limits_allow_publish", "limits.tenant-limits-allow-publish", tenant_limits_allow_publish,

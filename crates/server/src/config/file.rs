@@ -275,7 +275,6 @@ mod tests {
             include_str!("../../../../examples/local.yaml"),
             &[
                 "server.grpc_server_max_concurrent_streams",
-                "query_range",
                 "pattern_ingester.metric_aggregation",
                 "ruler",
                 "frontend.encoding",

@@ -44,6 +44,7 @@ pub struct TenantLimits {
     pub max_query_length: Duration,
     pub max_query_range: Duration,
     pub max_query_parallelism: usize,
+    pub max_queriers_per_tenant: usize,
     pub max_streams_matchers_per_query: usize,
     pub max_concurrent_tail_requests: usize,
     pub max_entries_limit_per_query: u32,
@@ -214,6 +215,7 @@ impl Default for TenantLimits {
             max_query_length: Duration::from_secs(721 * 3600),
             max_query_range: Duration::ZERO,
             max_query_parallelism: 32,
+            max_queriers_per_tenant: 0,
             max_streams_matchers_per_query: 1000,
             max_concurrent_tail_requests: 10,
             max_entries_limit_per_query: 5000,
@@ -323,6 +325,8 @@ pub static KEYS: &[Key<TenantLimits>] = keys! { TenantLimits;
         "Longest range in brackets; 0 for no limit.";
     "max_query_parallelism", "querier.max-query-parallelism", max_query_parallelism,
         "How many pieces of one query run at once; 0 turns querying off.";
+    "max_queriers_per_tenant", "frontend.max-queriers-per-tenant", max_queriers_per_tenant,
+        "How many of the connected queriers serve the tenant, so that its queries can harm no others; 0 for all.";
     "max_streams_matchers_per_query", "querier.max-streams-matcher-per-query", max_streams_matchers_per_query,
         "Most matchers in a query's selectors.";
     "max_concurrent_tail_requests", "querier.max-concurrent-tail-requests", max_concurrent_tail_requests,

@@ -8,8 +8,15 @@ use super::flags::ACTIONS;
 use super::{Config, key, limits};
 
 /// Keys whose values are never shown.
-const SECRETS: &[&str] =
-    &["secret_access_key", "session_token", "account_key", "service_account", "aws.s3", "s3.s3"];
+const SECRETS: &[&str] = &[
+    "secret_access_key",
+    "session_token",
+    "account_key",
+    "service_account",
+    "aws.s3",
+    "s3.s3",
+    "redis.password",
+];
 
 /// The configuration in force as YAML, secrets masked.
 #[must_use]

@@ -175,6 +175,7 @@ async fn try_out(call: &Call, tenant: &TenantId, params: &DeleteParams) -> Outco
         interval_ns: 0,
         categorize: false,
         tags: Default::default(),
+        part: None,
     };
     let mut counts = Vec::new();
     for aggregation in ["count_over_time", "bytes_over_time"] {

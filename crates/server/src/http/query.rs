@@ -1,19 +1,19 @@
 //! Queries: `query`, `query_range`, and the legacy `/api/prom/query`.
 //!
-//! A handler reads the parameters, asks the querier, and writes what it answers. When the client
-//! goes away the handler is dropped, and the querier ends the query.
+//! A handler reads the parameters, asks the frontend, and writes what it answers. When the client
+//! goes away the handler is dropped, and the frontend ends the query.
 
 mod tags;
 
-use std::sync::Arc;
-
 use api::params::{InstantParams, ParamError, RangeParams};
 use api::query::{EncodingFlags, Timing, json, write_answer, write_legacy_streams, write_stats};
+use frontend::{PieceQuery, QueryTime, Request, TaskError, Timed};
 use http::StatusCode;
 use logql::eval::CancelReason;
+use model::ErrorKind;
 use model::answer::{Sample, Value};
 use model::label::quote_into;
-use querier::{Error, QueryRequest, QueryTime, Timed};
+use querier::Error;
 
 use super::call::{Call, Outcome};
 use super::error::{CLIENT_CLOSED_REQUEST, HttpError, code};
@@ -26,7 +26,7 @@ pub async fn instant(mut call: Call) -> Outcome {
     let form = call.form().await?;
     let params = InstantParams::parse(|name| form.get(name), call.app.clock.now());
     let params = params.map_err(refused_param)?;
-    let request = QueryRequest {
+    let request = PieceQuery {
         text: params.query,
         time: QueryTime::Instant(params.time),
         direction: params.direction,
@@ -34,6 +34,7 @@ pub async fn instant(mut call: Call) -> Outcome {
         interval_ns: 0,
         categorize: false,
         tags: tags::of(&call),
+        part: None,
     };
     let timed = ask(&call, request).await?;
     match timed.answer.value {
@@ -83,15 +84,11 @@ pub(super) fn add_regexp(form: &Form, query: &mut String) {
     }
 }
 
-fn range_request(
-    call: &Call,
-    form: &Form,
-    flags: &EncodingFlags,
-) -> Result<QueryRequest, HttpError> {
+fn range_request(call: &Call, form: &Form, flags: &EncodingFlags) -> Result<PieceQuery, HttpError> {
     let params = RangeParams::parse(|name| form.get(name), call.app.clock.now());
     let params = params.map_err(refused_param)?;
     let RangeParams { query, start, end, limit, direction, step_ns, interval_ns } = params;
-    Ok(QueryRequest {
+    Ok(PieceQuery {
         text: query,
         time: QueryTime::Range { start, end, step_ns },
         direction,
@@ -99,12 +96,23 @@ fn range_request(
         interval_ns,
         categorize: flags.categorize(),
         tags: tags::of(call),
+        part: None,
     })
 }
 
-async fn ask(call: &Call, request: QueryRequest) -> Result<Timed, HttpError> {
-    let querier = call.app.parts.querier.get()?;
-    Arc::clone(&querier).query_timed(&call.tenants, request).await.map_err(failed)
+async fn ask(call: &Call, query: PieceQuery) -> Result<Timed, HttpError> {
+    let frontend = call.app.parts.frontend.get()?;
+    let actor = call.header("x-loki-actor-path").split('|').filter(|name| !name.is_empty());
+    let request = Request {
+        tenants: call.tenants.clone(),
+        actor: actor.map(str::to_owned).collect(),
+        query,
+        no_cache: call.header("cache-control").trim().eq_ignore_ascii_case("no-cache"),
+    };
+    frontend
+        .query(request)
+        .await
+        .map_err(|TaskError { kind, message, stopped, .. }| refusal(kind, stopped, message))
 }
 
 fn write(timed: &Timed, flags: &EncodingFlags) -> Response {
@@ -145,13 +153,16 @@ pub(super) fn refused_param(error: ParamError) -> HttpError {
     HttpError::bad_request(error.0)
 }
 
-/// The answer to a query that failed.
+/// The answer to a request that a querier failed to answer.
 pub(super) fn failed(error: Error) -> HttpError {
-    let text = error.to_string();
-    match error.cancelled() {
+    refusal(error.kind(), error.cancelled(), error.to_string())
+}
+
+fn refusal(kind: ErrorKind, stopped: Option<CancelReason>, text: String) -> HttpError {
+    match stopped {
         Some(CancelReason::Deadline) => HttpError::text(StatusCode::GATEWAY_TIMEOUT, text),
         Some(CancelReason::ClientGone) => HttpError::text(code(CLIENT_CLOSED_REQUEST), text),
         Some(CancelReason::Shutdown) => HttpError::text(StatusCode::SERVICE_UNAVAILABLE, text),
-        None => HttpError::of_kind(error.kind(), text),
+        None => HttpError::of_kind(kind, text),
     }
 }

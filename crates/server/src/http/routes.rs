@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use super::call::{Call, Outcome};
 use super::metrics::route_name;
 use super::tenant::Access::{self, Open, Tenant, Tenants};
-use super::{admin, deletes, detected, format_query, metadata, push, query, status, tail};
+use super::{admin, deletes, detected, format_query, metadata, push, query, ring, status, tail};
 
 /// Methods of one row.
 pub(crate) type Methods = &'static [Method];
@@ -75,10 +75,10 @@ pub fn table() -> Vec<Route> {
         row(GET, "/loki/api/v1/status/buildinfo", Open, "server", status::build_info),
         row(BOTH, "/log_level", Open, "server", status::log_level),
         row(BOTH, "/analytics", Open, "server", status::analytics),
-        row(BOTH, "/ring", Open, "server", status::ring),
-        row(BOTH, "/distributor/ring", Open, "distributor", status::ring),
-        row(BOTH, "/scheduler/ring", Open, "query-frontend", status::ring),
-        row(BOTH, "/compactor/ring", Open, "compactor", status::ring),
+        row(BOTH, "/ring", Open, "server", ring::ingesters),
+        row(BOTH, "/distributor/ring", Open, "distributor", ring::distributors),
+        row(BOTH, "/scheduler/ring", Open, "query-frontend", ring::alone),
+        row(BOTH, "/compactor/ring", Open, "compactor", ring::alone),
         row(BOTH, "/memberlist", Open, "server", status::memberlist),
 
         // Operators act.

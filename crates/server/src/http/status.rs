@@ -10,6 +10,7 @@ use super::call::{Call, Outcome};
 use super::error::HttpError;
 use super::response::{self, Response};
 use crate::app::Readiness;
+use crate::config::cluster::RingPlace;
 use crate::config::{Config, print};
 use crate::{exposition, version};
 
@@ -118,41 +119,22 @@ pub async fn analytics(_call: Call) -> Outcome {
     Ok(object(StatusCode::OK, &json!({ "target": "all", "edition": "oss", "reporting": false })))
 }
 
-/// `GET /ring`: one process is its own ring of one active member.
-pub async fn ring(call: Call) -> Outcome {
-    let app = &call.app;
-    let (id, address) = (app.instance_id(), app.address_text());
-    let now = app.clock.now().to_string();
-    if call.header("accept").contains("application/json") {
-        let member = json!({
-            "id": id,
-            "state": "ACTIVE",
-            "address": address,
-            "timestamp": now,
-            "registered_timestamp": app.started.to_string(),
-            "read_only": false,
-            "read_only_updated_timestamp": "",
-            "zone": "",
-            "tokens": [],
-            "versions": {},
-        });
-        return Ok(object(StatusCode::OK, &json!({ "shards": [member], "now": now })));
+/// `GET /memberlist`: everybody who gossips, as far as the rings show them.
+pub async fn memberlist(call: Call) -> Outcome {
+    let gossips = matches!(call.app.config.ring_place(), Ok(RingPlace::Gossip));
+    let Some(rings) = call.app.parts.rings.find().filter(|_| gossips) else {
+        return Ok(response::text(StatusCode::OK, "This instance doesn't use memberlist.\n"));
+    };
+    let mut text = String::new();
+    for row in rings.ingesters().rows().iter().chain(&rings.distributors().rows()) {
+        let (instance, state) = (&row.instance, row.state);
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{} {} {state}", instance.id, instance.address);
     }
-    let mut page = String::from("<!DOCTYPE html><title>Ring</title><h1>Ring</h1><table>");
-    page.push_str("<tr><th>Instance<th>State<th>Address<th>Registered<th>Ownership");
-    let (id, address) = (escape(&id), escape(&address));
-    // Writing to a string does not fail.
-    let _ = write!(page, "<tr><td>{id}<td>ACTIVE<td>{address}<td>{}<td>100%", app.started);
-    page.push_str("</table><p>One process: it is the only member.</p>\n");
-    Ok(response::with_type(StatusCode::OK, "text/html; charset=utf-8", page))
+    Ok(response::text(StatusCode::OK, text))
 }
 
-/// `GET /memberlist`
-pub async fn memberlist(_call: Call) -> Outcome {
-    Ok(response::text(StatusCode::OK, "This instance doesn't use memberlist.\n"))
-}
-
-fn object(status: StatusCode, value: &serde_json::Value) -> Response {
+pub(super) fn object(status: StatusCode, value: &serde_json::Value) -> Response {
     let mut response = response::text(status, value.to_string());
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
@@ -163,6 +145,6 @@ fn internal(error: &dyn std::error::Error) -> HttpError {
     HttpError::line(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

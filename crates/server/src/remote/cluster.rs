@@ -9,6 +9,7 @@ use runtime::random::SystemRandom;
 use super::peers::{FixedPeers, Peers};
 use crate::app::App;
 use crate::config::{IngesterClient, Problem};
+use crate::ring::peers::RingPeers;
 
 /// Who the other processes are, and the connections to them.
 pub struct Cluster {
@@ -33,6 +34,9 @@ impl Cluster {
         };
         let pool = Pool::new(config, Arc::clone(&app.clock), Arc::new(SystemRandom));
         let pool = pool.map_err(problem)?;
+        if let Some(rings) = app.parts.rings.find() {
+            return Ok(Self { peers: Arc::new(RingPeers(rings)), pool });
+        }
         let peers = Arc::new(FixedPeers::new(addresses));
         // Connecting happens later; what can be wrong with the text and the files shows now.
         for address in peers.everyone() {

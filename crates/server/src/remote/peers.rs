@@ -38,6 +38,12 @@ pub trait Peers: Send + Sync {
 
     /// Every ingester, for operations on all of them.
     fn everyone(&self) -> Vec<Arc<str>>;
+
+    /// Another number whenever an ingester has come or gone. Nobody can ask one that has gone what
+    /// it stored last.
+    fn generation(&self) -> u64 {
+        0
+    }
 }
 
 /// Ingesters that the configuration names. Each stream is kept by one of them, so none may fail.

@@ -59,6 +59,8 @@ struct Known {
     incarnations: HashMap<Arc<str>, u64>,
     /// Segments that were stored and are not there any more: compacted since.
     gone: HashSet<SegmentName>,
+    /// The members of the cluster for which object storage was listed.
+    generation: Option<u64>,
 }
 
 impl RemoteRecent {
@@ -133,6 +135,7 @@ impl RemoteRecent {
         if self.knows(opened, &stored) {
             return Ok(());
         }
+        let generation = self.peers.generation();
         self.store.refresh().await.map_err(|error| error.to_string())?;
         let catalog = self.store.catalog();
         let mut known = self.known.lock();
@@ -141,6 +144,7 @@ impl RemoteRecent {
         }
         // They were stored before the listing began, so they must have been removed since.
         known.gone.extend(stored.into_iter().filter(|name| !catalog.contains(name)));
+        known.generation = Some(generation);
         for (_, heads) in opened {
             known.incarnations.insert(Arc::clone(heads.peer().address()), heads.incarnation());
         }
@@ -153,7 +157,8 @@ impl RemoteRecent {
         let is_known = |heads: &RemoteHeads| {
             known.incarnations.get(&**heads.peer().address()) == Some(&heads.incarnation())
         };
-        opened.iter().all(|(_, heads)| is_known(heads))
+        known.generation == Some(self.peers.generation())
+            && opened.iter().all(|(_, heads)| is_known(heads))
             && stored.iter().all(|name| catalog.contains(name) || known.gone.contains(name))
     }
 }

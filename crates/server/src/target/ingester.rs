@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingester::{Config, Dependencies, Ingester, Metrics, WalSync};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use ingester::{Config, Dependencies, Ingester, Metrics, Replicas, WalSync};
 use runtime::Failure;
 use runtime::random::SystemRandom;
 use runtime::service::Service;
@@ -13,6 +15,7 @@ use crate::app::App;
 use crate::config;
 use crate::http::admin::shutdown_marker;
 use crate::limits::{self, RoleLimits};
+use crate::ring::peers::StoringOrder;
 
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let config = translate(app);
@@ -29,7 +32,7 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
                     limits::ingester,
                 )),
                 store: starting.parts.store.find().ok_or(NoStore)?,
-                replicas: None,
+                replicas: replicas(&starting),
                 metrics,
             };
             let ingester = Ingester::open(config, dependencies).await?;
@@ -41,7 +44,10 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
             );
             let marker = shutdown_marker(&starting.config);
             ingester.prepare_shutdown(tokio::fs::try_exists(&marker).await.unwrap_or(false));
-            starting.parts.ingester.fill(ingester);
+            starting.parts.ingester.fill(Arc::clone(&ingester));
+            if let Some(rings) = starting.parts.rings.find() {
+                rings.join_as_ingester(&starting, move || leave(ingester)).await?;
+            }
             Ok(())
         })
         .stopping(move |_| async move {
@@ -57,6 +63,17 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     Ok(service.build())
 }
 
+/// Who else stores what this ingester holds.
+fn replicas(app: &App) -> Option<Arc<dyn Replicas>> {
+    let rings = app.parts.rings.find().filter(|_| app.config.replication_factor() > 1)?;
+    Some(Arc::new(StoringOrder::new(rings, app)))
+}
+
+/// Stores everything; the ring sees to it that others have the time to notice.
+fn leave(ingester: Arc<Ingester>) -> BoxFuture<'static, Result<(), Failure>> {
+    async move { Ok(ingester.leave(None, Duration::ZERO).await?) }.boxed()
+}
+
 fn translate(app: &App) -> Config {
     let settings = &app.config.ingester;
     let flush_bytes = settings.flush_size.0;
@@ -67,6 +84,7 @@ fn translate(app: &App) -> Config {
         flush_bytes,
         // One set of heads fills while the other is flushed.
         memory_bytes_max: 2 * flush_bytes,
+        outage_bytes_max: settings.outage_memory.0,
         max_chunk_age: settings.max_chunk_age,
         chunk_idle_period: settings.chunk_idle_period,
         flush_check_period: settings.flush_check_period,

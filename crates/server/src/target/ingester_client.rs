@@ -7,18 +7,24 @@ use runtime::service::Service;
 
 use crate::app::App;
 use crate::config::Problem;
+use crate::config::cluster::RingPlace;
 use crate::remote::cluster::Cluster;
 
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
-    if app.config.ingester.addresses.is_empty() {
-        if !app.routes().serves("ingester") {
-            let fault = "this process runs no ingester: name the gRPC addresses of those to use, \
-                         as host:port";
-            let (key, fault) = ("ingester.addresses".to_owned(), fault.to_owned());
-            return Err(Problem { key, fault }.into());
-        }
-    } else {
-        app.parts.cluster.fill(Arc::new(Cluster::open(app)?));
+    let has_ring = app.config.ring_place()? != RingPlace::InMemory;
+    let is_alone = app.config.ingester.addresses.is_empty() && !has_ring;
+    if is_alone && !app.routes().serves("ingester") {
+        let fault = "this process runs no ingester: keep a ring (common.ring.kvstore.store), or name \
+                     the gRPC addresses of the ingesters to use, as host:port";
+        let (key, fault) = ("ingester.addresses".to_owned(), fault.to_owned());
+        return Err(Problem { key, fault }.into());
     }
-    Ok(Service::builder("ingester-client").build())
+    let app = Arc::clone(app);
+    let service = Service::builder("ingester-client").starting(move |_| async move {
+        if !is_alone {
+            app.parts.cluster.fill(Arc::new(Cluster::open(&app)?));
+        }
+        Ok(())
+    });
+    Ok(service.build())
 }

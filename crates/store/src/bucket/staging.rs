@@ -15,8 +15,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use model::Timestamp;
 use segment::{Region, Spill};
 
-/// Age after which a file without a lock has no writer: one is made and locked within it.
-const UNLOCKED_AGE_MAX: Duration = Duration::from_secs(60);
+/// Age after which a file without a lock has no writer: one is made and locked within it. (If one
+/// is not, it cannot be given its name any more, and is written again.)
+const UNLOCKED_AGE_MAX: Duration = Duration::from_secs(5);
 /// Age after which a file has no writer where the file system cannot lock.
 const AGE_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes that are copied at a time.

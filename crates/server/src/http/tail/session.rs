@@ -157,6 +157,7 @@ impl Session {
             interval_ns: 0,
             categorize,
             tags: BTreeMap::new(),
+            part: None,
         };
         let answer = querier.query(std::slice::from_ref(tenant), request).await;
         match answer.map_err(|error| error.to_string())?.value {

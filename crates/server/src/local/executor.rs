@@ -1,0 +1,112 @@
+//! The querier of this process as the executor of its frontend.
+
+use std::sync::Arc;
+
+use frontend::{
+    Executor, Gate, PieceQuery, QueryTime, Task, TaskAnswer, TaskError, Timed, Version, Work,
+};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use model::{ErrorKind, TenantId, TimeRange};
+use querier::{Querier, QueryPart, QueryRequest, RangeVersion};
+
+use crate::app::App;
+
+/// Executes tasks in this process, as many at once as there are places, in fair turns.
+pub struct LocalExecutor {
+    app: Arc<App>,
+    gate: Arc<Gate>,
+}
+
+impl LocalExecutor {
+    /// The querier need not run yet; until then tasks are refused as not now.
+    #[must_use]
+    pub fn new(app: Arc<App>, gate: Arc<Gate>) -> Self {
+        Self { app, gate }
+    }
+
+    async fn query(
+        &self,
+        querier: &Arc<Querier>,
+        tenants: &[TenantId],
+        actor: &[String],
+        query: PieceQuery,
+    ) -> Result<TaskAnswer, TaskError> {
+        let entered = match tenants {
+            [one] => self.gate.enter(one.as_str(), actor).await,
+            several => {
+                let names: Vec<&str> = several.iter().map(TenantId::as_str).collect();
+                self.gate.enter(&names.join("|"), actor).await
+            }
+        };
+        let (_place, waited) = entered.map_err(|_| TaskError::too_many_outstanding())?;
+        let timed = querier.query_timed(tenants, request_of(query)).await;
+        let timed = timed.map_err(|error| task_error(&error))?;
+        Ok(TaskAnswer::Answer(Timed {
+            answer: timed.answer,
+            waited: waited + timed.waited,
+            worked: timed.worked,
+        }))
+    }
+}
+
+impl Executor for LocalExecutor {
+    fn run(&self, task: Task) -> BoxFuture<'_, Result<TaskAnswer, TaskError>> {
+        async move {
+            let querier = self.app.parts.querier.find().ok_or_else(|| {
+                TaskError::new(ErrorKind::Unavailable, "the querier is not running")
+            })?;
+            let Task { tenants, actor, work } = task;
+            match work {
+                Work::Query(query) => self.query(&querier, &tenants, &actor, query).await,
+                Work::Versions { query, ranges } => {
+                    versions(&querier, &tenants, query, ranges).await
+                }
+                // Other requests are answered by the handlers of this process.
+                Work::Http(_) => {
+                    Err(TaskError::new(ErrorKind::Internal, "a request for another process"))
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn versions(
+    querier: &Arc<Querier>,
+    tenants: &[TenantId],
+    query: PieceQuery,
+    ranges: Vec<TimeRange>,
+) -> Result<TaskAnswer, TaskError> {
+    let versions = querier.versions(tenants, &request_of(query), ranges).await;
+    let version =
+        |version: RangeVersion| Version { hash: version.hash, stored_bytes: version.stored_bytes };
+    let versions = versions.map_err(|error| task_error(&error))?;
+    Ok(TaskAnswer::Versions(versions.into_iter().map(version).collect()))
+}
+
+/// A piece as the querier takes it.
+fn request_of(query: PieceQuery) -> QueryRequest {
+    QueryRequest {
+        text: query.text,
+        time: match query.time {
+            QueryTime::Instant(at) => querier::QueryTime::Instant(at),
+            QueryTime::Range { start, end, step_ns } => {
+                querier::QueryTime::Range { start, end, step_ns }
+            }
+        },
+        direction: query.direction,
+        limit: query.limit,
+        interval_ns: query.interval_ns,
+        categorize: query.categorize,
+        tags: query.tags,
+        part: query.part.map(|part| QueryPart { shard: part.shard }),
+    }
+}
+
+/// A querier's error as a frontend takes it. It is not tried again: there is no other querier.
+#[must_use]
+pub fn task_error(error: &querier::Error) -> TaskError {
+    let stopped = error.cancelled();
+    TaskError { stopped, ..TaskError::new(error.kind(), error.to_string()) }
+}
