@@ -38,7 +38,7 @@ pub use config::{Config, Limits, RateScope, Threads, WalSync};
 pub use error::Error;
 pub use ingester::{Dependencies, HandedOver, Ingester, Successor};
 pub use metrics::{FlushReason, Metrics};
-pub use replicas::{Replicas, replica_rank};
+pub use replicas::Replicas;
 pub use snapshot::HeadSnapshot;
 pub use tail::{Dropped, TailEntries, TailEntry, TailReceiver};
 pub use wal::directory::{WalDirectory, WalFile, WalRead};

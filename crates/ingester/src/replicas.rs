@@ -21,7 +21,6 @@ use hashbrown::{HashMap, HashSet};
 use model::{TenantId, TimeRange, Timestamp};
 use segment::{DIGEST_SECONDS, Digest, RowHasher, SegmentDigests, SegmentName, digest_cell};
 use store::{SegmentFooter, Store, StoredSegment};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::head::{RunView, SealedHead};
 use crate::row::{Row, Slabs, slab_bytes};
@@ -43,33 +42,6 @@ pub trait Replicas: Send + Sync {
     /// it does. 0 stores at once. It may change at any time; when two have one rank, both store,
     /// which costs bytes and nothing else.
     fn rank(&self, tenant: &TenantId) -> u32;
-}
-
-/// The rank of an ingester for a tenant, for [`Replicas`]: its place among all ingesters, each given
-/// as name and zone. With zones a stream has one owner in each, so the zone's place counts. Tenants
-/// differ in who comes first.
-#[must_use]
-pub fn replica_rank<'a>(
-    tenant: &TenantId,
-    own: &str,
-    members: impl IntoIterator<Item = (&'a str, &'a str)>,
-    replication_factor: usize,
-) -> u32 {
-    let members: Vec<(&str, &str)> = members.into_iter().collect();
-    let Some((_, own_zone)) = members.iter().find(|(id, _)| *id == own) else { return 0 };
-    let mut zones: Vec<&str> = members.iter().map(|(_, zone)| *zone).collect();
-    zones.sort_unstable();
-    zones.dedup();
-    let (mut places, mine) = match zones.len() {
-        0 | 1 => (members.iter().map(|(id, _)| *id).collect(), own),
-        _ => (zones, *own_zone),
-    };
-    places.sort_unstable();
-    places.dedup();
-    let count = places.len();
-    let place = places.iter().position(|place| *place == mine).unwrap_or(0);
-    let first = (xxh3_64(tenant.as_str().as_bytes()) % count as u64) as usize;
-    ((place + count - first) % count % replication_factor.max(1)) as u32
 }
 
 /// A stream's hash and a cell of it.

@@ -354,25 +354,3 @@ async fn equal_heads_are_stored_once_and_different_cells_whole() {
     cluster.crash(1).await;
     assert_eq!(cluster.ingesters[1].memory_bytes(), 0);
 }
-
-#[test]
-fn ranks_are_the_places_of_zones_and_differ_by_tenant() {
-    let zones = [("a", "z1"), ("b", "z2"), ("c", "z3"), ("d", "z1")];
-    let plain = [("a", ""), ("b", ""), ("c", "")];
-    let mut firsts = BTreeSet::new();
-    for number in 0..40 {
-        let tenant = TenantId::new(format!("t{number}").as_str()).unwrap();
-        let ranks = |members: &[(&'static str, &'static str)]| -> Vec<u32> {
-            let rank = |id| replica_rank(&tenant, id, members.iter().copied(), 3);
-            members.iter().map(|(id, _)| rank(id)).collect()
-        };
-        let (of_zones, of_plain) = (ranks(&zones), ranks(&plain));
-        assert_eq!(of_zones[0], of_zones[3], "one zone, one rank");
-        for ranks in [&of_zones[..3], &of_plain] {
-            assert_eq!(ranks.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from([0, 1, 2]));
-        }
-        firsts.insert(of_zones.iter().position(|rank| *rank == 0).unwrap());
-    }
-    assert_eq!(firsts.len(), 3);
-    assert_eq!(replica_rank(&TenantId::anonymous(), "stranger", plain, 3), 0);
-}
