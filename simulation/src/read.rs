@@ -88,7 +88,7 @@ impl Querier {
         let is_old = now.saturating_sub(self.listed) > CATALOG_AGE_MAX;
         if is_old
             || starts != self.starts
-            || lately.into_iter().any(|name| !catalog.contains(&name))
+            || lately.into_iter().any(|segment| !catalog.contains(&segment.name))
         {
             self.store.refresh().await.ok()?;
             (self.starts, self.listed) = (starts, now);
