@@ -1,6 +1,7 @@
 //! Many processes on one bucket: what they acknowledged is found whatever happens to one of them,
 //! and nothing is found twice.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use system::cluster::{Cluster, Member};
 use system::ledger::Difference;
 use system::load::{Expect, Load};
 use system::proxy::{Fault, Proxy};
-use system::servers::S3;
+use system::servers::{S3, Server};
 use system::wait;
 
 /// Lines that are acknowledged between two disturbances.
@@ -23,6 +24,46 @@ enum Finding {
     Not,
     /// Every ingester is named; a tenant's entries go to one of them.
     Addresses,
+    /// By gossip; three replicas, one in each zone.
+    Gossip,
+    /// In etcd, at this URL; three replicas, one in each zone.
+    Etcd(String),
+}
+
+impl Finding {
+    /// Keys of the `common` block, and blocks of their own.
+    fn ring(&self, member: &Member, all: &[Member]) -> (String, String) {
+        let (store, block) = match self {
+            Self::Not | Self::Addresses => {
+                return ("replication_factor: 1".to_owned(), String::new());
+            }
+            Self::Gossip => {
+                let others: Vec<String> =
+                    all.iter().map(|other| format!("\"127.0.0.1:{}\"", other.gossip)).collect();
+                let block = format!(
+                    "memberlist: {{join_members: [{}], bind_addr: [127.0.0.1], bind_port: {}}}\n",
+                    others.join(", "),
+                    member.gossip
+                );
+                ("store: memberlist".to_owned(), block)
+            }
+            Self::Etcd(url) => {
+                (format!("store: etcd, etcd: {{endpoints: [\"{url}\"]}}"), String::new())
+            }
+        };
+        let common = format!(
+            "replication_factor: 3, ring: {{kvstore: {{{store}}}, heartbeat_period: 1s, \
+             heartbeat_timeout: 10s, zone_awareness_enabled: true, \
+             instance_availability_zone: \"{}\"}}",
+            member.zone
+        );
+        (common, block)
+    }
+
+    /// Whether pushes and queries go on while one ingester is away.
+    fn has_replicas(&self) -> bool {
+        matches!(self, Self::Gossip | Self::Etcd(_))
+    }
 }
 
 /// A member's configuration: small heads, much compaction, no limit that is met by accident.
@@ -35,17 +76,18 @@ fn configuration(
 ) -> String {
     let storage = S3::storage(s3);
     let addresses = match finding {
-        Finding::Not => String::new(),
         Finding::Addresses => {
             let ingesters = all.iter().filter(|member| member.target == "ingester");
             let addresses: Vec<String> =
                 ingesters.map(|ingester| format!("\"127.0.0.1:{}\"", ingester.http)).collect();
             format!("addresses: [{}], ", addresses.join(", "))
         }
+        _ => String::new(),
     };
+    let (ring, blocks) = finding.ring(member, all);
     format!(
-        "target: {target}\n\
-         common: {{path_prefix: {folder}/data, replication_factor: 1, instance_addr: 127.0.0.1, \
+        "target: {target}\n{blocks}\
+         common: {{path_prefix: {folder}/data, {ring}, instance_addr: 127.0.0.1, \
          storage: {storage}}}\n\
          ingester: {{{addresses}lifecycler: {{id: {name}}}, flush_size: 1MB, \
          flush_check_period: 100ms}}\n\
@@ -120,7 +162,7 @@ async fn processes_that_share_a_bucket_lose_and_double_nothing() {
     load.await_progress("after a rolling restart", PROGRESS).await;
 
     let (ledger, written, read) = load.end().await;
-    assert_eq!((&written.broken, &read.broken), (&Default::default(), &Default::default()));
+    assert_eq!((&written.broken, &read.broken), (&BTreeMap::new(), &BTreeMap::new()));
     assert!(written.done > 100 && read.done > 20, "{written:?} {read:?}");
     for client in &clients {
         assert!(client.post("/flush", &[], "").await.unwrap().status().is_success());
@@ -131,26 +173,30 @@ async fn processes_that_share_a_bucket_lose_and_double_nothing() {
     await_everything(&ledger, &cluster.client("all-1"), &cluster.logs()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_of_one_role_each_lose_and_double_nothing() {
+/// Two or three of each role, ingesters in a zone each, under load while each is killed, hangs, is
+/// restarted, and the storage goes away.
+async fn ordeal(finding: Finding) {
     let s3 = S3::start().await;
     let proxy = Proxy::start(&s3.address()).await;
     let folder = tempfile::tempdir().unwrap();
+    let has_replicas = finding.has_replicas();
     let roles = [("distributor", 2), ("ingester", 3), ("read", 2), ("compactor", 1)];
+    let member = |target, number| Member::new(target, number, &format!("zone-{number}"));
     let members = roles
         .into_iter()
-        .flat_map(|(target, count)| (1..=count).map(move |n| Member::new(target, n, "")))
+        .flat_map(|(target, count)| (1..=count).map(move |number| member(target, number)))
         .collect();
-    let mut cluster = started(folder.path(), members, Finding::Addresses, proxy.address()).await;
+    let mut cluster = started(folder.path(), members, finding, proxy.address()).await;
     let readers = cluster.clients(&["read"]);
     let load = Load::begin(&cluster.clients(&["distributor"]), &readers, Expect::Everything);
     load.await_progress("by all", PROGRESS).await;
 
-    for name in ["distributor-1", "read-1", "compactor-1", "ingester-1", "ingester-2", "ingester-3"]
-    {
+    let killed =
+        ["distributor-1", "read-1", "compactor-1", "ingester-1", "ingester-2", "ingester-3"];
+    for name in killed {
         cluster.kill(name);
         // Without replicas the entries of one ingester wait until it is back.
-        if name.starts_with("ingester") {
+        if name.starts_with("ingester") && !has_replicas {
             load.await_answers(5).await;
         } else {
             load.await_progress(&format!("while {name} is dead"), PROGRESS / 4).await;
@@ -158,7 +204,7 @@ async fn processes_of_one_role_each_lose_and_double_nothing() {
         cluster.start_again(name).await;
         load.await_progress(&format!("after {name} was dead"), PROGRESS / 4).await;
     }
-    for name in ["distributor-2", "ingester-1", "ingester-2", "ingester-3"] {
+    for name in ["distributor-2", "ingester-1", "ingester-3"] {
         cluster.pause(name);
         disturbance().await;
         cluster.resume(name);
@@ -171,13 +217,36 @@ async fn processes_of_one_role_each_lose_and_double_nothing() {
         proxy.set(Fault::None);
         load.await_progress("after the storage was gone", PROGRESS / 4).await;
     }
+    if has_replicas {
+        cluster.add(Member::new("ingester", 4, "zone-1")).await;
+        load.await_progress("with one ingester more", PROGRESS).await;
+        cluster.remove("ingester-1").await;
+        load.await_progress("with one ingester less", PROGRESS).await;
+    }
     cluster.rolling_restart().await;
     load.await_progress("after a rolling restart", PROGRESS).await;
 
     let (ledger, written, read) = load.end().await;
-    assert_eq!((&written.broken, &read.broken), (&Default::default(), &Default::default()));
+    let logs = cluster.logs();
+    assert_eq!((&written.broken, &read.broken), (&BTreeMap::new(), &BTreeMap::new()), "{logs}");
     assert!(written.done > 100 && read.done > 20, "{written:?} {read:?}");
     for reader in &readers {
-        await_everything(&ledger, reader, &cluster.logs()).await;
+        await_everything(&ledger, reader, &logs).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_of_one_role_each_lose_and_double_nothing() {
+    ordeal(Finding::Addresses).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_find_each_other_by_gossip_lose_and_double_nothing() {
+    ordeal(Finding::Gossip).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_find_each_other_in_etcd_lose_and_double_nothing() {
+    let etcd = Server::etcd().await;
+    ordeal(Finding::Etcd(format!("http://{}", etcd.address()))).await;
 }
