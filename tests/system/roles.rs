@@ -129,11 +129,11 @@ async fn roles_in_processes_are_one_store() {
     check(&querier.client(), 100).await;
     push(&distributor.client(), 90..200).await;
     check(&querier.client(), 200).await;
-    let label = querier.client().as_tenant("a").json(
-        "/loki/api/v1/label/app/values",
-        &[("start", &START.to_string()), ("end", &(START + 10_000 * SECOND_NS).to_string())],
-    );
-    assert_eq!(label.await["data"], serde_json::json!(["0", "1", "2"]));
+    let (start, end) = (START.to_string(), (START + 10_000 * SECOND_NS).to_string());
+    let client = querier.client().as_tenant("a");
+    let range = [("start", start.as_str()), ("end", end.as_str())];
+    let values = client.json("/loki/api/v1/label/app/values", &range).await;
+    assert_eq!(values["data"], serde_json::json!(["0", "1", "2"]));
 
     // A compactor merges what the ingesters stored, while a querier has the old picture.
     let compactor = "compactor: {compaction_interval: 100ms, superseded_delete_delay: 0s}\n";
