@@ -90,7 +90,7 @@ async fn an_instance_joins_beats_hands_over_and_leaves() {
     assert_eq!(lifecycler.ring().tokens().len(), 128);
     let first = lifecycler.instance().heartbeat;
     until(&[&machine], || lifecycler.instance().heartbeat >= first.plus(SECOND * 5)).await;
-    assert_eq!(state_at(&witness, "a"), Some("ACTIVE"));
+    until(&[&machine], || state_at(&witness, "a") == Some("ACTIVE")).await;
 
     let (allow, allowed) = tokio::sync::oneshot::channel::<()>();
     lifecycler.set_hand_over(|| {

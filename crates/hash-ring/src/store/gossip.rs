@@ -194,10 +194,12 @@ impl RingStores for GossipStores {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         let shared = &self.0.shared;
-        match shared.has_others {
-            true => shared.environment.clock.sleep(shared.interval * LAST_ROUNDS),
-            false => Box::pin(std::future::ready(())),
-        }
+        // The wait begins when it is awaited, not when it is asked for.
+        Box::pin(async move {
+            if shared.has_others {
+                shared.environment.clock.sleep(shared.interval * LAST_ROUNDS).await;
+            }
+        })
     }
 }
 
