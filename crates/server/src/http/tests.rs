@@ -29,7 +29,7 @@ impl Served {
         settings.server.http_listen_port = 0;
         let directory = tempfile::tempdir().unwrap();
         settings.common.path_prefix = directory.path().display().to_string();
-        settings.target = vec!["distributor".to_owned()];
+        settings.target = vec!["write".to_owned()];
         config(&mut settings);
         let mut rows = table();
         const GET: &[Method] = &[Method::GET];
