@@ -94,20 +94,19 @@ impl<T> FairQueue<T> {
         max_takers: usize,
         item: T,
     ) -> Result<Ticket, Full> {
-        self.insert(tenant, actor, max_takers, item, false)
+        self.insert((tenant, actor), max_takers, item, false)
     }
 
     /// Puts an item back at the front of its actor's queue: it was taken before, and is not lost
     /// when its tenant has too many waiting.
     pub fn put_back(&self, tenant: &str, actor: &[String], max_takers: usize, item: T) -> Ticket {
         // An item in front is never refused.
-        self.insert(tenant, actor, max_takers, item, true).unwrap_or(Ticket(u64::MAX))
+        self.insert((tenant, actor), max_takers, item, true).unwrap_or(Ticket(u64::MAX))
     }
 
     fn insert(
         &self,
-        tenant: &str,
-        actor: &[String],
+        (tenant, actor): (&str, &[String]),
         max_takers: usize,
         item: T,
         in_front: bool,

@@ -76,9 +76,7 @@ impl<'q> Planner<'q> {
         match rule {
             Some(rule) if self.splits.shards > 1 || cuts_windows => {
                 let at = cut(first, chain, range, &rule);
-                let shards = self.splits.shards.max(1);
-                let node = first + at;
-                self.partial_leaf(node, chain[at], rule, windows, shards)
+                self.partial_leaf(first + at, chain[at], rule, windows)
             }
             _ => self.whole_leaf(first, chain[0], &range.range),
         }
@@ -102,11 +100,10 @@ impl<'q> Planner<'q> {
         expr: &MetricExpr,
         rule: Rule,
         windows: Vec<(i64, i64)>,
-        shards: u32,
     ) -> Option<()> {
         let Rule { op, join, divisor } = rule;
         let mut pieces = Vec::new();
-        let parts: Vec<Option<Shard>> = match shards {
+        let parts: Vec<Option<Shard>> = match self.splits.shards {
             0 | 1 => vec![None],
             of => (0..of).map(|index| Some(Shard { index, of })).collect(),
         };

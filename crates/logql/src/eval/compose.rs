@@ -42,9 +42,10 @@ pub fn compose(
 ) -> Result<Answer, QueryError> {
     let meter = Meter::new(control, limits.max_memory_bytes);
     let steps = Steps::new(params)?;
-    let known = known.into_iter().map(|known| (known.part, frame(known.value, &steps))).collect();
+    let known = known.into_iter().map(|known| (known.part, frame(known.value, &steps)));
+    let given = metric::Given { source: &NoRows, known: known.collect() };
     let (value, QueryStats { entries_returned, .. }) =
-        metric::evaluate_over(expr, params, &NoRows, meter, limits, known)?;
+        metric::evaluate_over(expr, params, given, meter, limits)?;
     let stats = QueryStats { entries_returned, ..QueryStats::default() };
     Ok(Answer { value, stats, warnings: Vec::new() })
 }

@@ -29,10 +29,18 @@ pub fn evaluate(
     meter: Meter<'_>,
     limits: &Limits,
 ) -> Result<(Value, QueryStats), QueryError> {
-    evaluate_over(expr, params, source, meter, limits, Vec::new())
+    evaluate_over(expr, params, Given { source, known: Vec::new() }, meter, limits)
 }
 
-/// Evaluates a metric query of which some nodes, told by their addresses, are known.
+/// What a metric query is evaluated over.
+pub struct Given<'a> {
+    /// Rows.
+    pub source: &'a dyn Source,
+    /// Nodes of the expression, told by their addresses, whose values are there already.
+    pub known: Vec<(&'a MetricExpr, Frame)>,
+}
+
+/// Evaluates a metric query of which some nodes may be known.
 ///
 /// # Errors
 ///
@@ -40,10 +48,9 @@ pub fn evaluate(
 pub fn evaluate_over<'a>(
     expr: &'a MetricExpr,
     params: &Params,
-    source: &'a dyn Source,
+    Given { source, known }: Given<'a>,
     meter: Meter<'a>,
     limits: &Limits,
-    known: Vec<(&'a MetricExpr, Frame)>,
 ) -> Result<(Value, QueryStats), QueryError> {
     let steps = Steps::new(params)?;
     check(expr, &steps, limits)?;

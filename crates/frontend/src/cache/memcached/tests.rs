@@ -136,6 +136,7 @@ impl Drop for Server {
 
 /// The real server, when `SIGYN_TEST_MEMCACHED` names its program.
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "whoever runs the tests names the program")]
 async fn the_real_server_understands_us() {
     let Ok(program) = std::env::var("SIGYN_TEST_MEMCACHED") else { return };
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
