@@ -70,7 +70,7 @@ impl Querier {
             return None;
         }
         self.know_stored(cluster, &answered).await?;
-        Some(self.merge(&answered))
+        self.merge(&answered)
     }
 
     /// Lists object storage when an ingester stored something that the catalog lacks.
@@ -99,9 +99,12 @@ impl Querier {
     fn merge(
         &self,
         answered: &[(&Arc<Ingester>, HeadSnapshot)],
-    ) -> Result<BTreeSet<Entry>, Doubled> {
+    ) -> Option<Result<BTreeSet<Entry>, Doubled>> {
         let catalog = self.store.catalog();
-        let mut found = in_store(&self.store)?;
+        let mut found = match in_store(&self.store)? {
+            Ok(found) => found,
+            Err(doubled) => return Some(Err(doubled)),
+        };
         for (_, heads) in answered {
             let mut by_origin: BTreeMap<u64, BTreeSet<Entry>> = BTreeMap::new();
             for piece in heads.pieces(&Selection::all(&[], everything())).unwrap_or_default() {
@@ -116,14 +119,14 @@ impl Querier {
                         let line = String::from_utf8_lossy(batch.lines.row(row)).into_owned();
                         let entry = (run.labels.canonical(), batch.timestamps[row], line);
                         if !of_head.insert(entry.clone()) {
-                            return Err(Doubled(entry));
+                            return Some(Err(Doubled(entry)));
                         }
                     }
                 }
             }
             found.extend(by_origin.into_values().flatten());
         }
-        Ok(found)
+        Some(Ok(found))
     }
 }
 
@@ -132,20 +135,21 @@ fn hash_ring_now(cluster: &Cluster) -> Timestamp {
     cluster.clock.now()
 }
 
-/// Everything in object storage. No segment may hold an entry twice; two may hold the same.
-pub(crate) fn in_store(store: &Store) -> Result<BTreeSet<Entry>, Doubled> {
+/// Everything in object storage; `None` when it cannot be read. No segment may hold an entry twice;
+/// two may hold the same.
+pub(crate) fn in_store(store: &Store) -> Option<Result<BTreeSet<Entry>, Doubled>> {
     let mut found = BTreeSet::new();
     for segment in store.catalog().all(&tenant()) {
-        let rows = segment_rows(store, &segment).unwrap_or_default();
+        let rows = segment_rows(store, &segment)?;
         let mut of_segment = BTreeSet::new();
         for entry in rows {
             if !of_segment.insert(entry.clone()) {
-                return Err(Doubled(entry));
+                return Some(Err(Doubled(entry)));
             }
         }
         found.extend(of_segment);
     }
-    Ok(found)
+    Some(Ok(found))
 }
 
 fn segment_rows(store: &Store, segment: &store::StoredSegment) -> Option<Vec<Entry>> {

@@ -347,6 +347,6 @@ impl Run {
             ingester.flush(None).await.map_err(|_| Broken::Stuck("flush"))?;
         }
         let store = self.cluster.open_store().await.ok_or(Broken::Stuck("open a store"))?;
-        self.check(in_store(&store))
+        self.check(in_store(&store).ok_or(Broken::Stuck("read segments"))?)
     }
 }
