@@ -347,7 +347,8 @@ async fn sizes(client: &Client, base: i64) -> Sizes {
     let scope = [("query", "{app=\"web\"}"), ("start", start.as_str()), ("end", end.as_str())];
     let stats = client.json("/loki/api/v1/index/stats", &scope).await;
     let volume = client.json("/loki/api/v1/index/volume", &scope).await;
-    let scope = [&scope[..], &[("step", "3s")]].concat();
+    let end = (base + 60 * SECOND_NS).to_string();
+    let scope = [("end", end.as_str()), ("step", "3s"), scope[0], scope[1]];
     let steps = client.json("/loki/api/v1/index/volume_range", &scope).await;
     let number = |value: &Value| value.as_str().unwrap_or("0").parse::<u64>().unwrap();
     let samples = &steps["data"]["result"][0]["values"];

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use model::{Labels, Timestamp};
 use runtime::shutdown::Stop;
+use segment::limits::LEVEL_MAX;
 use segment::{
     EncodeSettings, EncodedSegment, Row, SegmentFacts, SegmentName, SegmentWriter, SpilledSegment,
 };
@@ -21,9 +22,6 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::error::Error;
 use crate::input::{Decoded, Input};
 use crate::left_out::{LeftOut, LeftOutRows, OfStream, Scratches};
-
-/// Highest level that a name can carry.
-const LEVEL_MAX: u8 = 35;
 
 /// What came out of a merge.
 pub(crate) struct Merged {

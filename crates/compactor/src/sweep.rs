@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use segment::limits::LEVEL_MAX;
 use store::StoredSegment;
 
 use crate::compactor::Compactor;
@@ -36,8 +37,12 @@ impl Compactor {
         // A segment goes after those whose rows it had taken over, which would otherwise be seen
         // again.
         due.sort_by_key(|segment| segment.name.level());
-        let left = superseded.len() - due.len();
+        let mut left = superseded.len() - due.len();
         for segment in due {
+            if segment.name.level() == LEVEL_MAX && self.has_stored_parent(&segment).await? {
+                left += 1;
+                continue;
+            }
             self.store.delete(&segment.name).await?;
             self.metrics.removed(Reason::superseded);
         }
@@ -45,5 +50,20 @@ impl Compactor {
         self.store.sweep_deletes().await?;
         self.store.sweep_staged().await?;
         Ok(())
+    }
+
+    /// Whether a segment is stored whose rows this one took over: above the highest level there is
+    /// none that would tell.
+    async fn has_stored_parent(&self, segment: &StoredSegment) -> Result<bool, Error> {
+        let footer = match self.store.footer(segment).await {
+            Ok(footer) => footer,
+            // Another compactor removed it.
+            Err(store::Error::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let (catalog, tenant) = (self.store.catalog(), segment.name.tenant());
+        let stored = catalog.all(tenant).into_iter().chain(catalog.superseded(tenant));
+        let mut hashes = stored.map(|stored| stored.name.hash());
+        Ok(hashes.any(|hash| footer.parents().binary_search(&hash).is_ok()))
     }
 }

@@ -23,3 +23,5 @@ pub const FOOTER_BYTES_MAX: usize = 1 << 20;
 pub const STREAMS_MAX: usize = 1 << 24;
 /// Most blocks of a segment.
 pub const BLOCKS_MAX: usize = 1 << 20;
+/// Highest compaction level: a name carries it in one digit. What is merged further keeps it.
+pub const LEVEL_MAX: u8 = 35;

@@ -14,7 +14,7 @@ use crate::footer::directory::{Directory, Section, SectionType};
 use crate::footer::record::{FactsRecord, encode_coverage, encode_settings};
 use crate::footer::tail::{self, Tail};
 use crate::index::builder::IndexBuilder;
-use crate::limits::FOOTER_BYTES_MAX;
+use crate::limits::{FOOTER_BYTES_MAX, LEVEL_MAX};
 use crate::settings::EncodeSettings;
 
 use super::SegmentWriter;
@@ -24,8 +24,6 @@ use super::regions::Regions;
 const WRITE_VERSION: u8 = 2;
 /// The zstd level of sections, which are small.
 const SECTION_ZSTD_LEVEL: i32 = 3;
-/// Highest compaction level that a name can carry in one digit.
-const LEVEL_MAX: u8 = 35;
 
 /// Begins a name's hash with everything but the rows that decides the object's bytes.
 pub(super) fn hash_facts(facts: &SegmentFacts, settings: &EncodeSettings, hash: &mut Xxh3) {

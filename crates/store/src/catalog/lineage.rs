@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use model::TenantId;
+use segment::limits::LEVEL_MAX;
 
 use super::StoredSegment;
 
@@ -40,7 +41,8 @@ impl Lineage {
 
     /// The compacted segments whose parents are not known and may be among the others: of the same
     /// tenant and day with a lower level, or with an equal one and a common end, as two compactors
-    /// leave it that took different inputs.
+    /// leave it that took different inputs. Above the highest level there is none, so that parents
+    /// of such a segment may have its level.
     pub(crate) fn unexplained(&self, mut segments: Vec<StoredSegment>) -> Vec<StoredSegment> {
         let mut lowest: BTreeMap<(TenantId, i32), u8> = BTreeMap::new();
         let mut ends: HashMap<(TenantId, u8, i64), u32> = HashMap::new();
@@ -64,7 +66,8 @@ impl Lineage {
             let own_ends = if segment.name.first() == segment.name.last() { 2 } else { 1 };
             level > 0
                 && !self.0.contains_key(&segment.name.hash())
-                && (lowest.get(&day_of(segment)).is_some_and(|lowest| *lowest < level)
+                && (level == LEVEL_MAX
+                    || lowest.get(&day_of(segment)).is_some_and(|lowest| *lowest < level)
                     || ends_of(segment).iter().any(|end| ends[end] > own_ends))
         });
         segments
