@@ -15,4 +15,5 @@ mod operate;
 mod push;
 mod queries;
 mod results_cache;
+mod roles;
 mod tail;

@@ -40,6 +40,20 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("system", &["model", "api", "runtime", "store", "logql"]),
+    (
+        "simulation",
+        &[
+            "model",
+            "api",
+            "runtime",
+            "hash-ring",
+            "distributor",
+            "segment",
+            "ingester",
+            "store",
+            "logql",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

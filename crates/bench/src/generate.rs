@@ -12,8 +12,8 @@ use crate::protobuf::StreamBody;
 
 /// Line bytes in one push.
 const PUSH_BYTES: usize = 1_000_000;
-/// Mean length assumed when spreading lines over the day.
-const LINE_BYTES: u64 = 165;
+/// About the mean length of a line: between two of them time varies by what such a line stands for.
+const LINE_BYTES: u64 = 135;
 
 /// What to make.
 #[derive(Debug, Clone, Copy)]
@@ -91,25 +91,29 @@ struct Writer {
 
 fn fill(shape: Shape, apps: &mut [App], writer: &mut Writer) -> std::io::Result<(u64, u64)> {
     let mut dice = Dice::new(shape.seed);
-    let expected = shape.bytes / LINE_BYTES;
-    let step = shape.span_seconds * 1_000_000_000 / expected.max(1);
+    let span_ns = shape.span_seconds * 1_000_000_000;
+    let step = span_ns / (shape.bytes / LINE_BYTES).max(1);
+    let last = Timestamp(shape.start.0.saturating_add_unsigned(span_ns - 1));
     let mut at = shape.start;
     let (mut lines, mut bytes, mut line) = (0, 0, String::new());
-    let mut has_block = false;
+    let (mut has_needle, mut has_block) = (false, false);
     while bytes < shape.bytes {
         let app = dice.below(apps.len() as u64);
         let stream = app * shape.pods + dice.skewed(shape.pods);
         // A process writes in bursts.
         for _ in 0..=dice.below(12) {
-            let gap = step / 2 + dice.below(step.max(1));
-            at = Timestamp(at.0.saturating_add_unsigned(gap));
+            // As far in the span as in the bytes, whatever the lines are: the data fills the span.
+            let due = u128::from(span_ns) * u128::from(bytes) / u128::from(shape.bytes.max(1));
+            let due = u64::try_from(due).unwrap_or(span_ns) + dice.below(step.max(1));
+            at = Timestamp(shape.start.0.saturating_add_unsigned(due)).max(at).min(last);
             apps[index(app)].line(at, &mut dice, &mut line);
-            if lines == expected / 2 {
+            if !has_needle && bytes >= shape.bytes / 2 {
+                has_needle = true;
                 line.push(' ');
                 line.push_str(NEEDLE);
             }
             if !has_block
-                && lines >= expected / 3
+                && bytes >= shape.bytes / 3
                 && BLOCK_APPS.contains(&apps[index(app)].name.as_str())
             {
                 has_block = true;
@@ -196,4 +200,29 @@ pub fn bodies(dataset: &Dataset) -> Result<Vec<Vec<u8>>, Error> {
         rest = &after[length..];
     }
     Ok(bodies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lines;
+
+    #[test]
+    fn lines_fill_the_span_and_hold_what_is_asked_for_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = Timestamp::from_seconds(1_795_046_400);
+        let shape = Shape { bytes: 2_000_000, pods: 3, start, span_seconds: 86_400, seed: 7 };
+        let dataset = generate(shape, &mut lines::built_in(), folder.path(), "mix").unwrap();
+        let text = std::fs::read_to_string(&dataset.lines_path).unwrap();
+        assert_eq!(
+            (text.len() as u64, text.lines().count() as u64),
+            (dataset.bytes, dataset.lines)
+        );
+        assert_eq!((text.matches(NEEDLE).count(), text.matches(BLOCK).count()), (1, 1));
+        let first = text.lines().find(|line| line.contains("\"time\"")).unwrap();
+        let last = text.lines().rev().find(|line| line.contains("\"time\"")).unwrap();
+        assert!(first.contains("2026-11-19T00:0"), "{first}");
+        assert!(last.contains("2026-11-19T23:5"), "{last}");
+        assert!(bodies(&dataset).unwrap().len() >= 2);
+    }
 }

@@ -18,7 +18,8 @@ const START_DEADLINE: Duration = Duration::from_secs(120);
 /// How the program is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settings {
-    /// Default settings, but for the limits that a load test must exceed.
+    /// Default settings, but for limits that a load test must exceed: it pushes a day in seconds
+    /// over several connections, so that streams run hours ahead of each other's pushes.
     Default,
     /// The same, with rounds of compaction one after the other.
     Compacting,
@@ -140,6 +141,7 @@ fn configuration(folder: &Path, settings: Settings) -> String {
          per_stream_rate_limit: 10GB, per_stream_rate_limit_burst: 10GB, \
          reject_old_samples: false, max_global_streams_per_user: 0, max_query_series: 100000, \
          max_entries_limit_per_query: 0}}\n\
+         ingester: {{max_chunk_age: 48h}}\n\
          {compactor}"
     )
 }

@@ -7,8 +7,8 @@
 //!
 //! Invariants: a row leaves object storage only when a durable segment holds it, or when it has
 //! expired or a delete request in force names it; one upload takes over from all inputs at once, so
-//! a crash at any instant leaves either; any number of compactors may work on the same store; memory
-//! is bounded by the configured size of a compacted segment. `docs/decisions/0006-compaction.md`
+//! a crash at any instant leaves either; any number of compactors may work on the same store; of a
+//! segment that is being built only the index is in memory. `docs/decisions/0006-compaction.md`
 //! argues why. What the crate does not know: HTTP, and how queries hide what it has yet to remove.
 
 #![deny(missing_docs)]

@@ -15,7 +15,7 @@ use runtime::random::Random;
 use runtime::shutdown::Stop;
 use runtime::task;
 use segment::{EncodedSegment, SegmentName};
-use store::Store;
+use store::{Store, StoredSegment};
 use tokio::sync::Semaphore;
 
 use crate::config::Threads;
@@ -226,12 +226,20 @@ impl Flusher {
         let names: Vec<SegmentName> = held_by.into_iter().chain(own).collect();
         head.id.set_flushed_as(names.clone());
         let count = segments.len();
+        let own = segments.iter().map(|segment| StoredSegment {
+            name: segment.name.clone(),
+            bytes: segment.bytes.len() as u64,
+        });
+        let catalog = self.store.catalog();
+        let others = names.iter().filter_map(|name| catalog.get(name));
+        let stored: Vec<StoredSegment> =
+            others.map(|segment| StoredSegment::clone(&segment)).chain(own).collect();
         for segment in segments {
             self.upload(segment).await.map_err(failed)?;
         }
         let now = self.heads.clock.monotonic();
         // Before the rows leave memory: whoever looks at both misses neither.
-        self.heads.lately.stored(names.into_iter(), now);
+        self.heads.lately.stored(stored, now);
         if self.replicas.is_some() {
             let keep = self.heads.config.replica_memory;
             tenant.replicas.lock().flushed(head.digests(), now, keep);

@@ -12,8 +12,7 @@ use runtime::limits::LimitsFor;
 use runtime::random::Random;
 use runtime::shutdown::Stop;
 use runtime::task;
-use segment::SegmentName;
-use store::Store;
+use store::{Store, StoredSegment};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::admission::Rules;
@@ -284,9 +283,9 @@ impl Ingester {
     /// the start; those of replicas that hold rows of these heads are among them.
     ///
     /// Ask after [`Ingester::snapshot`]: rows that are not in the snapshot any more are then in
-    /// one of these, so whoever does not know all of them must look at object storage again.
+    /// one of these, so whoever reads object storage must know all of them.
     #[must_use]
-    pub fn stored_lately(&self, tenant: &TenantId) -> Vec<SegmentName> {
+    pub fn stored_lately(&self, tenant: &TenantId) -> Vec<StoredSegment> {
         self.heads.lately.of(tenant, self.heads.clock.monotonic())
     }
 

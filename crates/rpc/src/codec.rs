@@ -18,8 +18,8 @@ mod tests;
 pub use batch::{check_batch, decode_batch, decode_cells, encode_batch, encode_cells};
 pub use outcome::{decode_outcome, encode_outcome};
 pub use pieces::{
-    FlushedAs, decode_flushed_as, decode_names, decode_piece, decode_pieces, decode_streams,
-    encode_flushed_as, encode_names, encode_piece, encode_pieces, encode_streams,
+    FlushedAs, decode_flushed_as, decode_piece, decode_pieces, decode_stored, decode_streams,
+    encode_flushed_as, encode_piece, encode_pieces, encode_stored, encode_streams,
 };
 pub use selection::{
     Scope, decode_scope, decode_selection, decode_spot, decode_want, encode_scope,

@@ -79,8 +79,8 @@ pub struct Heads {
     /// Differs between two runs of one ingester: whoever sees a new one has to look at object
     /// storage again, because an ingester that starts does not know what it stored before.
     pub incarnation: u64,
-    /// The names of the tenant's segments that this ingester stored lately.
-    pub stored: Vec<String>,
+    /// The tenant's segments that this ingester stored lately: their names and bytes.
+    pub stored: Vec<(String, u64)>,
 }
 
 /// Rows of heads that do not change.

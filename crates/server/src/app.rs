@@ -22,6 +22,7 @@ use runtime::telemetry::{LogHandle, Registry};
 
 use crate::config::Config;
 use crate::config::overrides::Overrides;
+use crate::credentials::Credentials;
 use crate::http::metrics::HttpMetrics;
 use crate::http::push::PushBudget;
 use crate::http::routes::{self, Routes};
@@ -47,6 +48,8 @@ pub struct App {
     pub http_metrics: HttpMetrics,
     /// How tenants are recognised.
     pub authentication: Authentication,
+    /// Who may speak for which tenants; set before the first request where that is configured.
+    pub credentials: OnceLock<Credentials>,
     /// The limits of tenants.
     pub overrides: Arc<Overrides>,
     /// What becomes of OTLP attributes, by tenant.
@@ -67,6 +70,7 @@ pub struct App {
     routes: Routes,
     manager: OnceLock<Manager>,
     healthy_since: OnceLock<std::time::Duration>,
+    query_path_metrics: OnceLock<frontend::Metrics>,
     names: Names,
 }
 
@@ -115,6 +119,7 @@ impl App {
             otlp_config: RoleLimits::new(Arc::clone(&overrides), otlp),
             overrides,
             authentication: Authentication { everybody, allows_several },
+            credentials: OnceLock::new(),
             push_budget: PushBudget::new(inflight, http_metrics.push_bytes.clone()),
             tails: Tails::register(&mut registry),
             parts: Parts::default(),
@@ -125,6 +130,7 @@ impl App {
             routes,
             manager: OnceLock::new(),
             healthy_since: OnceLock::new(),
+            query_path_metrics: OnceLock::new(),
             names: Names::new(),
             config,
             clock,
@@ -132,6 +138,13 @@ impl App {
             registry: Mutex::new(registry),
             http_metrics,
         })
+    }
+
+    /// Metrics of queries on their way; frontend and scheduler of one process share them.
+    #[must_use]
+    pub fn query_path_metrics(&self) -> frontend::Metrics {
+        let register = || frontend::Metrics::register(&mut self.registry.lock());
+        self.query_path_metrics.get_or_init(register).clone()
     }
 
     /// The routes of this process.

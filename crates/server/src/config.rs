@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::credentials::Credential;
 use cluster::{Lifecycler, Memberlist, RingSettings};
 use limits::TenantLimits;
 use setting::{ByteSize, Structured};
@@ -31,12 +32,16 @@ pub struct Config {
     pub target: Vec<String>,
     pub auth_enabled: bool,
     pub no_auth_tenant: String,
+    pub credentials: Structured<Vec<Credential>>,
+    pub process_token_file: String,
     pub shutdown_delay: Duration,
     pub server: Server,
     pub common: Common,
     pub ring: RingSettings,
     pub memberlist: Memberlist,
     pub lifecycler: Lifecycler,
+    pub worker_scheduler_addresses: Vec<String>,
+    pub scheduler_max_outstanding: usize,
     pub schema_configs: Structured<Vec<SchemaPeriod>>,
     pub storage: ObjectStorage,
     pub object_prefix: String,
@@ -274,6 +279,7 @@ pub struct Frontend {
     pub max_outstanding_per_tenant: usize,
     pub max_body_size: ByteSize,
     pub log_queries_longer_than: Duration,
+    pub scheduler_addresses: Vec<String>,
 }
 
 /// The `query_range` block.
@@ -391,12 +397,16 @@ impl Default for Config {
             target: vec!["all".to_owned()],
             auth_enabled: true,
             no_auth_tenant: "fake".to_owned(),
+            credentials: Structured::default(),
+            process_token_file: String::new(),
             shutdown_delay: Duration::ZERO,
             server: Server::default(),
             common: Common::default(),
             ring: RingSettings::default(),
             memberlist: Memberlist::default(),
             lifecycler: Lifecycler::default(),
+            worker_scheduler_addresses: Vec::new(),
+            scheduler_max_outstanding: 32_000,
             schema_configs: Structured::default(),
             storage: ObjectStorage::default(),
             object_prefix: String::new(),
@@ -549,6 +559,7 @@ impl Default for Frontend {
             max_outstanding_per_tenant: 2048,
             max_body_size: ByteSize(10 << 20),
             log_queries_longer_than: Duration::ZERO,
+            scheduler_addresses: Vec::new(),
         }
     }
 }

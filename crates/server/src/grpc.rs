@@ -9,11 +9,12 @@ mod roles;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use hyper::body::Incoming;
 use model::{ErrorKind, TenantId};
 use rpc::health::HealthService;
 use rpc::ingester::IngesterService;
+use rpc::scheduler::SchedulerService;
 use runtime::task;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -21,7 +22,8 @@ use tonic::codegen::Service;
 use crate::app::App;
 use crate::http::error;
 use crate::http::{Counted, Exchange};
-use roles::{IngesterOf, ProcessHealth};
+pub use roles::Scheduler;
+use roles::{IngesterOf, ProcessHealth, SchedulerOf};
 
 /// An answer, as a listener sends it.
 pub type GrpcResponse = http::Response<Body>;
@@ -31,6 +33,8 @@ pub type GrpcResponse = http::Response<Body>;
 pub struct Services {
     /// Present when the module is.
     ingester: Option<IngesterService<IngesterOf>>,
+    /// Present when the module is.
+    scheduler: Option<SchedulerService<SchedulerOf>>,
     health: HealthService<ProcessHealth>,
 }
 
@@ -42,8 +46,12 @@ impl Services {
             .routes()
             .serves("ingester")
             .then(|| rpc::ingester::service(Arc::new(IngesterOf(Arc::clone(app)))));
+        let scheduler = app
+            .routes()
+            .serves("query-scheduler")
+            .then(|| rpc::scheduler::service(Arc::new(SchedulerOf(Arc::clone(app)))));
         let health = rpc::health::service(Arc::new(ProcessHealth(Arc::clone(app))));
-        Self { ingester, health }
+        Self { ingester, scheduler, health }
     }
 }
 
@@ -72,8 +80,8 @@ pub async fn serve(app: Arc<App>, services: Services, request: Request<Incoming>
 }
 
 async fn answer(app: Arc<App>, mut services: Services, request: Request<Body>) -> GrpcResponse {
-    if let Err(error) = admit(&app, request.headers()) {
-        return status(error);
+    if let Err(error) = admit(&app, request.uri().path(), request.headers()) {
+        return error.into_http();
     }
     let path = request.uri().path();
     let answered = if path.starts_with(rpc::health::PATH) {
@@ -82,6 +90,10 @@ async fn answer(app: Arc<App>, mut services: Services, request: Request<Body>) -
         services.ingester.as_mut().filter(|_| path.starts_with(rpc::ingester::PATH))
     {
         ingester.call(request).await
+    } else if let Some(scheduler) =
+        services.scheduler.as_mut().filter(|_| path.starts_with(rpc::scheduler::PATH))
+    {
+        scheduler.call(request).await
     } else {
         let text = format!("{path} is not served by this process");
         return tonic::Status::unimplemented(text).into_http();
@@ -89,12 +101,25 @@ async fn answer(app: Arc<App>, mut services: Services, request: Request<Body>) -
     answered.unwrap_or_else(|never| match never {})
 }
 
-/// A tenant that is named must be one.
-fn admit(_app: &App, headers: &HeaderMap) -> Result<(), rpc::Error> {
+/// Where requests need credentials, only other processes of the cluster may ask; health is open. A
+/// tenant that is named must be one.
+fn admit(app: &App, path: &str, headers: &HeaderMap) -> Result<(), tonic::Status> {
+    if !app.config.credentials.0.is_empty() && !path.starts_with(rpc::health::PATH) {
+        let absent = || rpc::Error::new(ErrorKind::Unavailable, "starting, try again");
+        let credentials = app.credentials.get().ok_or_else(absent)?;
+        credentials.check(headers, &[]).map_err(|error| {
+            let text = error.body.trim_end();
+            match error.status {
+                StatusCode::FORBIDDEN => tonic::Status::permission_denied(text),
+                _ => tonic::Status::unauthenticated(text),
+            }
+        })?;
+    }
     let Some(tenant) = headers.get(rpc::TENANT_METADATA) else { return Ok(()) };
     let name = String::from_utf8_lossy(tenant.as_bytes());
-    let invalid =
-        |error: model::tenant::TenantError| rpc::Error::new(ErrorKind::Invalid, error.to_string());
+    let invalid = |error: model::tenant::TenantError| {
+        rpc::Error::new(ErrorKind::Invalid, error.to_string()).into()
+    };
     TenantId::new(&name).map(drop).map_err(invalid)
 }
 
@@ -110,6 +135,9 @@ fn http_status(headers: &HeaderMap) -> u16 {
     }
     if status.code() == tonic::Code::Unimplemented {
         return 404;
+    }
+    if status.code() == tonic::Code::Unauthenticated {
+        return 401;
     }
     error::status(rpc::Error::from(status).kind).as_u16()
 }

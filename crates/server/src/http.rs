@@ -7,6 +7,7 @@
 pub mod call;
 pub mod error;
 pub mod form;
+pub mod forward;
 pub mod metrics;
 pub mod response;
 pub mod routes;
@@ -30,9 +31,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use model::TenantId;
 use runtime::task;
 
 use crate::app::App;
@@ -42,6 +44,7 @@ use error::{CLIENT_CLOSED_REQUEST, HttpError};
 use metrics::{End, Running};
 use response::Response;
 use routes::{Found, Route};
+use tenant::{Access, TENANT_HEADER};
 
 /// Answers one request.
 ///
@@ -62,7 +65,12 @@ pub async fn serve(app: Arc<App>, request: Request<Incoming>) -> http::Response<
                 app.http_metrics.panics.inc();
                 Err(HttpError::line(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
             });
-            let response = response.unwrap_or_else(HttpError::into_response);
+            let mut response = response.unwrap_or_else(HttpError::into_response);
+            if response.status() == StatusCode::UNAUTHORIZED && !app.config.credentials.0.is_empty()
+            {
+                let ask = HeaderValue::from_static("Basic realm=\"sigyn\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+            }
             if accepts_gzip && compresses(&app, &route) {
                 blocking::inline(response.body().len(), || response::compress(response))
             } else {
@@ -85,8 +93,32 @@ async fn answer(
     request: request::Parts,
     body: Incoming,
 ) -> Outcome {
-    let tenants = app.authentication.tenants(route.access, &request.headers)?;
-    route.serve(Call { app, request, tenants, names, body: Some(body) }).await
+    let tenants = app.tenants(route, &request.headers)?;
+    let is_elsewhere = route.module == "querier" && !app.routes().serves("querier");
+    let call = Call { app, request, tenants, names, body: Some(body) };
+    if is_elsewhere { forward::pass_on(call).await } else { route.serve(call).await }
+}
+
+impl App {
+    /// The tenants of a request: named by it, and allowed to whoever sent it.
+    fn tenants(&self, route: &Route, headers: &HeaderMap) -> Result<Vec<TenantId>, HttpError> {
+        if self.config.credentials.0.is_empty() || route.is_public() {
+            return self.authentication.tenants(route.access, headers);
+        }
+        let credentials = self.credentials.get();
+        let credentials =
+            credentials.ok_or_else(|| HttpError::unavailable("starting, try again"))?;
+        let is_named = headers.contains_key(TENANT_HEADER);
+        let own = (!is_named && route.access != Access::Open && self.config.auth_enabled)
+            .then(|| credentials.only_tenant(headers))
+            .flatten();
+        let tenants = match own {
+            Some(tenant) => vec![tenant],
+            None => self.authentication.tenants(route.access, headers)?,
+        };
+        credentials.check(headers, &tenants)?;
+        Ok(tenants)
+    }
 }
 
 /// Answers to pushes are empty or short, and never compressed.

@@ -26,6 +26,8 @@ pub mod listener;
 pub mod grpc;
 pub mod tls;
 
+pub mod credentials;
+
 mod blocking;
 pub mod http;
 

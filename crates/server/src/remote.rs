@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod flush;
 pub mod peers;
 pub mod recent;
+pub mod scheduler;
 mod source;
 #[cfg(test)]
 mod tests;

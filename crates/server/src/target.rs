@@ -12,6 +12,7 @@ mod listener;
 mod overrides;
 mod querier;
 mod ring;
+mod scheduler;
 mod store;
 
 use std::sync::Arc;
@@ -47,13 +48,15 @@ const TABLE: &[Row] = &[
     Row { name: "ingester-client", visibility: Internal, needs: &["server", "ring"], after: &[], build: Some(ingester_client::build) },
     Row { name: "ingester",        visibility: Target,   needs: &["server", "overrides", "store", "ring"], after: &[], build: Some(ingester::build) },
     Row { name: "distributor",     visibility: Target,   needs: &["server", "overrides", "ingester-client"], after: &["ingester"], build: Some(distributor::build) },
-    Row { name: "querier",         visibility: Target,   needs: &["server", "overrides", "store", "ingester-client"], after: &["ingester"], build: Some(querier::build) },
-    Row { name: "query-frontend",  visibility: Target,   needs: &["server", "overrides", "querier"], after: &[], build: Some(frontend::build) },
+    Row { name: "query-path",      visibility: Internal, needs: &["server", "overrides"], after: &[], build: Some(frontend::build) },
+    Row { name: "querier",         visibility: Target,   needs: &["server", "overrides", "store", "ingester-client", "query-path"], after: &["ingester"], build: Some(querier::build) },
+    Row { name: "query-frontend",  visibility: Target,   needs: &["query-path", "ingester-client"], after: &[], build: None },
+    Row { name: "query-scheduler", visibility: Target,   needs: &["server"], after: &[], build: Some(scheduler::build) },
     Row { name: "compactor",       visibility: Target,   needs: &["server", "overrides", "store", "ingester-client"], after: &[], build: Some(compactor::build) },
     Row { name: "read",            visibility: Target,   needs: &["query-frontend", "querier"], after: &[], build: None },
     Row { name: "write",           visibility: Target,   needs: &["distributor", "ingester"], after: &[], build: None },
-    Row { name: "backend",         visibility: Target,   needs: &["compactor"], after: &[], build: None },
-    Row { name: "all",             visibility: Target,   needs: &["distributor", "ingester", "query-frontend", "compactor"], after: &[], build: None },
+    Row { name: "backend",         visibility: Target,   needs: &["query-scheduler", "compactor"], after: &[], build: None },
+    Row { name: "all",             visibility: Target,   needs: &["distributor", "ingester", "querier", "query-frontend", "query-scheduler", "compactor"], after: &[], build: None },
 ];
 
 /// The table as modules, of which any can be chosen.

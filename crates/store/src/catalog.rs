@@ -263,6 +263,24 @@ impl CatalogKeeper {
         *self.current.write() = Arc::new(new);
     }
 
+    /// Adds a segment that another process stored, unless it is known.
+    pub(crate) fn adopt(&self, segment: StoredSegment) {
+        let segment = Arc::new(segment);
+        let mut changes = self.changes.lock();
+        let current = self.current();
+        if current.contains(&segment.name) {
+            return;
+        }
+        if changes.listings > 0 {
+            // The listing may have begun before the segment was stored.
+            changes.uploaded.push(Arc::clone(&segment));
+        }
+        let new = current.with_day(&segment.name, &changes.lineage, |day| {
+            day.push(Arc::clone(&segment));
+        });
+        *self.current.write() = Arc::new(new);
+    }
+
     pub(crate) fn remove(&self, name: &SegmentName) {
         let mut changes = self.changes.lock();
         if changes.listings > 0 {

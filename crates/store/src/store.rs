@@ -319,6 +319,14 @@ impl Store {
         Ok(added)
     }
 
+    /// Takes over a segment that another process says it stored, without listing. Nothing is asked
+    /// of the storage: if the segment is gone by now, whoever reads it gets [`Error::NotFound`], and
+    /// the next refresh forgets it. For segments without parents: what ingesters store.
+    pub fn adopt(&self, segment: StoredSegment) {
+        self.catalog.adopt(segment);
+        self.measure_catalog();
+    }
+
     /// Deletes a segment. It leaves the catalog first, so that new queries do not count on it.
     ///
     /// # Errors

@@ -555,6 +555,114 @@ fn a_bad_configuration_is_refused() {
     assert!(matches!(world.try_open(), Err(Error::Config(_))));
 }
 
+/// An ingester that takes over, as another process.
+struct Next {
+    ingester: Arc<Ingester>,
+    /// Batches that it takes before it fails.
+    takes: std::sync::atomic::AtomicU64,
+}
+
+impl Successor for Next {
+    fn receive(
+        &self,
+        batch: AppendBatch,
+    ) -> futures_util::future::BoxFuture<'_, Result<(), String>> {
+        use futures_util::FutureExt as _;
+        async move {
+            // As it travels.
+            let batch = AppendBatch::decode(batch.as_bytes().clone()).unwrap();
+            if self
+                .takes
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                .is_err()
+            {
+                return Err("gone".to_owned());
+            }
+            self.ingester.receive(batch).await.map_err(|error| error.to_string())
+        }
+        .boxed()
+    }
+}
+
+#[test]
+fn a_read_only_ingester_refuses_and_answers() {
+    let world = World::new();
+    let ingester = world.open();
+    world.append(&ingester, "t", &[entry(1, 10, "a")]);
+    ingester.set_read_only(true);
+    let refused = world.runtime.block_on(ingester.append(batch("t", &[entry(1, 11, "b")])));
+    let error = refused.unwrap_err();
+    assert_eq!(error.to_string(), "ingester is read-only");
+    assert_eq!(error.kind(), model::ErrorKind::Unavailable);
+    assert!(error.retry_after().is_some());
+    assert_eq!(in_memory(&ingester, "t"), once(&[entry(1, 10, "a")]));
+    world.flush(&ingester).unwrap();
+    assert_eq!(world.stored("t"), once(&[entry(1, 10, "a")]));
+    ingester.set_read_only(false);
+    world.append(&ingester, "t", &[entry(1, 11, "b")]);
+}
+
+#[test]
+fn heads_are_handed_over_and_nothing_is_lost_when_that_fails() {
+    for takes in [u64::MAX, 3, 1, 0] {
+        let world = World::new();
+        let leaver = world.open();
+        // Long enough for several messages; the successor has newer entries of the same stream.
+        let hour = 3600 * 1_000_000_000;
+        let line = |n: i64| format!("{n} {}", "x".repeat(400_000));
+        let old: Vec<Entry> = (0..8).map(|n| entry(1, n, &line(n))).collect();
+        let new = entry(1, 5 * hour, "new");
+        for one in &old {
+            world.append(&leaver, "t", std::slice::from_ref(one));
+        }
+        world.append(&leaver, "u", &[entry(2, 3, "u")]);
+        let world_of_next = World { disk: MemoryDirectory::new(), ..World::new() };
+        let next = world_of_next.open();
+        world_of_next.append(&next, "t", std::slice::from_ref(&new));
+        let successor = Next { ingester: Arc::clone(&next), takes: takes.into() };
+
+        let handed = world.runtime.block_on(leaver.hand_over(&successor));
+        let refused = world.runtime.block_on(leaver.append(batch("t", &[entry(1, 9, "late")])));
+        assert!(matches!(refused, Err(Error::ReadOnly)));
+        match &handed {
+            Ok(done) => assert_eq!((done.heads, done.rows, takes), (2, 9, u64::MAX)),
+            Err(error) => assert!(matches!(error, Error::HandOver { .. }) && takes < 4),
+        }
+        // Whoever asks both sees everything at every moment.
+        let seen = |leaver: &Ingester, next: &Ingester| {
+            let mut seen = world.all(leaver, "t");
+            seen.extend(in_memory(next, "t"));
+            seen.into_keys().collect::<Vec<_>>()
+        };
+        let mut expected = old.clone();
+        expected.push(new);
+        expected.sort();
+        assert_eq!(seen(&leaver, &next), expected);
+        world.runtime.block_on(leaver.leave(None, Duration::ZERO)).unwrap();
+        assert_eq!(seen(&leaver, &next), expected);
+        world.runtime.block_on(leaver.stop());
+        // Its log holds nothing that is not elsewhere; the successor's log holds what it took.
+        let leaver = world.crash(leaver);
+        assert_eq!(in_memory(&leaver, "t"), once(&[]));
+        let next = world_of_next.crash(next);
+        assert_eq!(seen(&leaver, &next), expected);
+        if takes == u64::MAX {
+            assert!(world.stored("t").is_empty(), "nothing had to be flushed");
+            assert_eq!(in_memory(&next, "u"), once(&[entry(2, 3, "u")]));
+        }
+    }
+}
+
+#[test]
+fn a_stop_for_good_stores_everything() {
+    let world = World::new();
+    let ingester = world.open();
+    world.append(&ingester, "t", &[entry(1, 10, "a")]);
+    ingester.prepare_shutdown(true);
+    world.runtime.block_on(ingester.stop());
+    assert_eq!(world.stored("t"), once(&[entry(1, 10, "a")]));
+}
+
 /// What happens to an ingester.
 #[derive(Debug, Clone)]
 enum Step {

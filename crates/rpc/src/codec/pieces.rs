@@ -1,4 +1,4 @@
-//! Lists: pieces, streams, and names of segments.
+//! Lists: pieces, streams, and segments.
 
 use ::bytes::Bytes;
 use logql::source::{Piece, StreamSummary};
@@ -69,22 +69,25 @@ pub fn decode_streams(bytes: &[u8]) -> Decoded<Vec<StreamSummary>> {
     })
 }
 
-/// Encodes a list of names.
+/// Encodes segments, by name and length of their objects.
 #[must_use]
-pub fn encode_names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Bytes {
-    let mut out = Writer::new(names.len() * 96);
-    out.number(names.len() as u64);
-    names.for_each(|name| out.text(name));
+pub fn encode_stored(stored: &[(String, u64)]) -> Bytes {
+    let mut out = Writer::new(stored.len() * 96);
+    out.number(stored.len() as u64);
+    for (name, bytes) in stored {
+        out.text(name);
+        out.number(*bytes);
+    }
     out.finish()
 }
 
-/// Decodes a list of names.
+/// Decodes segments, by name and length of their objects.
 ///
 /// # Errors
 ///
 /// When the bytes are none.
-pub fn decode_names(bytes: &[u8]) -> Decoded<Vec<String>> {
-    part(bytes, 1, |reader| reader.text().map(str::to_owned))
+pub fn decode_stored(bytes: &[u8]) -> Decoded<Vec<(String, u64)>> {
+    part(bytes, 2, |reader| Ok((reader.text()?.to_owned(), reader.number()?)))
 }
 
 /// Encodes which origins are being flushed as what.

@@ -91,6 +91,8 @@ proptest! {
         let flushed: FlushedAs =
             numbers.iter().map(|(n, ..)| (*n, vec![n.to_string(), String::new()])).collect();
         check(&flushed, &encode_flushed_as(&flushed), decode_flushed_as);
+        let stored: Vec<(String, u64)> = numbers.iter().map(|(n, ..)| (n.to_string(), *n)).collect();
+        check(&stored, &encode_stored(&stored), decode_stored);
     }
 
     /// Whatever the bytes: no panic, and nothing is accepted that points nowhere.
@@ -108,7 +110,7 @@ proptest! {
         }
         let _ = (decode_cells(&bytes), decode_pieces(&bytes), decode_streams(&bytes));
         let _ = (decode_selection(&bytes), decode_scope(&bytes), decode_want(&bytes));
-        let _ = (decode_outcome(&bytes), decode_flushed_as(&bytes), decode_names(&bytes));
+        let _ = (decode_outcome(&bytes), decode_flushed_as(&bytes), decode_stored(&bytes));
     }
 }
 

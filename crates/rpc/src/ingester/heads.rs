@@ -45,7 +45,7 @@ pub struct RemoteHeads {
     waiting: Arc<Mutex<Waiting>>,
     next: AtomicU64,
     incarnation: u64,
-    stored: Vec<String>,
+    stored: Vec<(String, u64)>,
     _reader: task::AbortOnDrop<()>,
 }
 
@@ -79,7 +79,7 @@ impl RemoteHeads {
             return Err(unexpected().at(peer.address()));
         };
         let Opened { incarnation, stored } = opened;
-        let stored = codec::decode_names(&stored)?;
+        let stored = codec::decode_stored(&stored)?;
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let reader = task::spawn("heads answers", read(answers, Arc::clone(&waiting)));
         let _reader = task::AbortOnDrop(reader);
@@ -99,9 +99,9 @@ impl RemoteHeads {
         self.incarnation
     }
 
-    /// The names of the tenant's segments that the ingester stored lately.
+    /// The tenant's segments that the ingester stored lately: their names and bytes.
     #[must_use]
-    pub fn stored(&self) -> &[String] {
+    pub fn stored(&self) -> &[(String, u64)] {
         &self.stored
     }
 

@@ -57,10 +57,8 @@ async fn run<R: IngesterRole>(
     };
     let scope = codec::decode_scope(&scope)?;
     let heads = blocking(move || role.heads(&scope.tenant, &scope.matchers, scope.range)).await??;
-    let opened = Opened {
-        incarnation: heads.incarnation,
-        stored: codec::encode_names(heads.stored.iter().map(String::as_str)),
-    };
+    let opened =
+        Opened { incarnation: heads.incarnation, stored: codec::encode_stored(&heads.stored) };
     let opened = part(first.id, Answer::Opened(opened), false);
     if answers.send(Ok(opened)).await.is_err() {
         return Ok(());

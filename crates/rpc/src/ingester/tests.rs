@@ -85,7 +85,7 @@ impl IngesterRole for Role {
         if tenant.as_str() == "absent" {
             return Err(Error::new(ErrorKind::Unavailable, "the ingester is not running"));
         }
-        let stored = vec!["seg/one".to_owned()];
+        let stored = vec![("seg/one".to_owned(), 7)];
         Ok(Heads { view: Arc::new(Rows(rows())), incarnation: 42, stored })
     }
 
@@ -175,7 +175,7 @@ async fn heads_are_the_same_from_far_away() {
     let (address, _listener) = serve(Arc::new(Role::default())).await;
     let client = client(address);
     let heads = client.heads(&tenant("a"), &[], TimeRange::ALL).await.unwrap();
-    assert_eq!((heads.incarnation(), heads.stored()), (42, &["seg/one".to_owned()][..]));
+    assert_eq!((heads.incarnation(), heads.stored()), (42, &[("seg/one".to_owned(), 7)][..]));
     let all = Selection::all(&[], TimeRange::ALL);
     let described = heads.pieces(&all).await.unwrap();
     let near = rows();

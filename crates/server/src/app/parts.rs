@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::grpc::Scheduler;
 use crate::http::error::HttpError;
 use crate::remote::cluster::Cluster;
 use crate::ring::Rings;
@@ -17,6 +18,8 @@ pub struct Parts {
     pub cluster: Slot<Cluster>,
     /// The rings that this process follows; absent where it is alone.
     pub rings: Slot<Rings>,
+    /// Queues of queries, for frontends and queriers elsewhere.
+    pub scheduler: Slot<Scheduler>,
     /// Queries.
     pub querier: Slot<querier::Querier>,
     /// Queries on their way to queriers.

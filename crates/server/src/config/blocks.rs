@@ -27,6 +27,10 @@ static TOP: &[Key<Config>] = keys! { Config;
         "Whether requests must carry X-Scope-OrgID. When off, everything belongs to no_auth_tenant.";
     "no_auth_tenant", "auth.no-auth-tenant", no_auth_tenant,
         "The tenant of all requests when auth_enabled is off.";
+    "authentication.credentials", "", credentials,
+        "Sigyn's own: who may speak for which tenants; see docs/authentication.md. Empty lets everybody in.";
+    "authentication.process_token_file", "authentication.process-token-file", process_token_file,
+        "Sigyn's own: file whose first line the processes of a cluster show each other; needed with credentials where they are apart.";
     "shutdown_delay", "shutdown-delay", shutdown_delay,
         "How long to keep serving, as not ready, between a stop signal and the actual stop.";
 };
@@ -293,6 +297,12 @@ static FRONTEND: &[Key<Config>] = keys! { Config;
         "Queries of one tenant that may wait; beyond it they are answered 429.";
     "frontend.max_body_size", "frontend.max-body-size", frontend.max_body_size,
         "Largest form body of a query.";
+    "frontend.scheduler_address", "frontend.scheduler-address", frontend.scheduler_addresses,
+        "gRPC addresses of query schedulers, as host:port; queries are then executed by the queriers that are connected to them.";
+    "frontend_worker.scheduler_address", "querier.scheduler-address", worker_scheduler_addresses,
+        "gRPC addresses of the query schedulers that this querier works for, as host:port.";
+    "query_scheduler.max_outstanding_requests_per_tenant", "query-scheduler.max-outstanding-requests-per-tenant", scheduler_max_outstanding,
+        "Queries of one tenant that may wait in a scheduler; beyond it they are answered 429.";
     "frontend.log_queries_longer_than", "frontend.log-queries-longer-than", frontend.log_queries_longer_than,
         "Queries that take longer are logged; 0 logs none.";
 };

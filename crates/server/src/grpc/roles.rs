@@ -15,6 +15,7 @@ use model::{ErrorKind, Matcher, TenantId, TimeRange};
 use rpc::Error;
 use rpc::health::HealthRole;
 use rpc::ingester::{Heads, HeadsView, IngesterRole, TailNews};
+use rpc::scheduler::{FromFrontend, FromWorker, SchedulerRole, ToFrontend, ToWorker};
 
 use crate::app::{App, Readiness};
 
@@ -59,7 +60,8 @@ impl IngesterRole for IngesterOf {
         // The order matters: rows that leave memory between the two are in both.
         let view = Arc::new(View(ingester.snapshot(tenant, matchers, range)));
         let stored = ingester.stored_lately(tenant);
-        let stored = stored.iter().map(ToString::to_string).collect();
+        let stored = stored.iter().map(|segment| (segment.name.to_string(), segment.bytes));
+        let stored = stored.collect();
         Ok(Heads { view, incarnation: incarnation(), stored })
     }
 
@@ -140,6 +142,28 @@ impl Source for View {
         range: TimeRange,
     ) -> Result<Vec<StreamSummary>, SourceError> {
         self.0.streams(matchers, range)
+    }
+}
+
+/// What answers frontends and queriers in the module `query-scheduler`.
+pub struct Scheduler(pub Arc<dyn SchedulerRole>);
+
+/// The scheduler of this process. Before it runs, and without it, streams end at once.
+pub struct SchedulerOf(pub Arc<App>);
+
+impl SchedulerRole for SchedulerOf {
+    fn frontend(&self, said: BoxStream<'static, FromFrontend>) -> BoxStream<'static, ToFrontend> {
+        match self.0.parts.scheduler.find() {
+            Some(scheduler) => scheduler.0.frontend(said),
+            None => stream::empty().boxed(),
+        }
+    }
+
+    fn worker(&self, said: BoxStream<'static, FromWorker>) -> BoxStream<'static, ToWorker> {
+        match self.0.parts.scheduler.find() {
+            Some(scheduler) => scheduler.0.worker(said),
+            None => stream::empty().boxed(),
+        }
     }
 }
 

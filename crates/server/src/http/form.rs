@@ -14,6 +14,12 @@ impl Form {
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
+    /// All names and values, as they stand in a URL.
+    #[must_use]
+    pub fn encoded(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
     /// The first value of a name; empty when there is none, as clients mean the same by both.
     #[must_use]
     pub fn get(&self, name: &str) -> &str {

@@ -102,17 +102,25 @@ fn range_request(call: &Call, form: &Form, flags: &EncodingFlags) -> Result<Piec
 
 async fn ask(call: &Call, query: PieceQuery) -> Result<Timed, HttpError> {
     let frontend = call.app.parts.frontend.get()?;
-    let actor = call.header("x-loki-actor-path").split('|').filter(|name| !name.is_empty());
     let request = Request {
         tenants: call.tenants.clone(),
-        actor: actor.map(str::to_owned).collect(),
+        actor: actor(call),
         query,
         no_cache: call.header("cache-control").trim().eq_ignore_ascii_case("no-cache"),
     };
-    frontend
-        .query(request)
-        .await
-        .map_err(|TaskError { kind, message, stopped, .. }| refusal(kind, stopped, message))
+    frontend.query(request).await.map_err(refused_task)
+}
+
+/// Who of the tenant asks, from the outermost group inwards.
+pub(super) fn actor(call: &Call) -> Vec<String> {
+    let names = call.header("x-loki-actor-path").split('|').filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
+/// The answer to a task that failed.
+pub(super) fn refused_task(error: TaskError) -> HttpError {
+    let TaskError { kind, message, stopped, .. } = error;
+    refusal(kind, stopped, message)
 }
 
 fn write(timed: &Timed, flags: &EncodingFlags) -> Response {

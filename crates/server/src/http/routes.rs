@@ -45,20 +45,20 @@ pub fn table() -> Vec<Route> {
         row(BOTH, "/api/prom/tail", Tenant, "query-frontend", tail::tail_legacy),
 
         // What there is to query.
-        row(BOTH, "/loki/api/v1/labels", Tenants, "query-frontend", metadata::labels),
-        row(BOTH, "/loki/api/v1/label", Tenants, "query-frontend", metadata::labels),
-        row(BOTH, "/api/prom/label", Tenants, "query-frontend", metadata::labels),
-        row(BOTH, "/loki/api/v1/label/{name}/values", Tenants, "query-frontend", metadata::label_values),
-        row(BOTH, "/api/prom/label/{name}/values", Tenants, "query-frontend", metadata::label_values),
-        row(BOTH, "/loki/api/v1/series", Tenants, "query-frontend", metadata::series),
-        row(BOTH, "/api/prom/series", Tenants, "query-frontend", metadata::series),
-        row(BOTH, "/loki/api/v1/index/stats", Tenants, "query-frontend", metadata::index_stats),
-        row(BOTH, "/loki/api/v1/index/volume", Tenants, "query-frontend", metadata::volume),
-        row(BOTH, "/loki/api/v1/index/volume_range", Tenants, "query-frontend", metadata::volume_range),
-        row(BOTH, "/loki/api/v1/patterns", Tenants, "query-frontend", detected::patterns),
-        row(BOTH, "/loki/api/v1/detected_labels", Tenants, "query-frontend", detected::detected_labels),
-        row(BOTH, "/loki/api/v1/detected_fields", Tenants, "query-frontend", detected::detected_fields),
-        row(BOTH, "/loki/api/v1/detected_field/{name}/values", Tenants, "query-frontend", detected::detected_field_values),
+        row(BOTH, "/loki/api/v1/labels", Tenants, "querier", metadata::labels),
+        row(BOTH, "/loki/api/v1/label", Tenants, "querier", metadata::labels),
+        row(BOTH, "/api/prom/label", Tenants, "querier", metadata::labels),
+        row(BOTH, "/loki/api/v1/label/{name}/values", Tenants, "querier", metadata::label_values),
+        row(BOTH, "/api/prom/label/{name}/values", Tenants, "querier", metadata::label_values),
+        row(BOTH, "/loki/api/v1/series", Tenants, "querier", metadata::series),
+        row(BOTH, "/api/prom/series", Tenants, "querier", metadata::series),
+        row(BOTH, "/loki/api/v1/index/stats", Tenants, "querier", metadata::index_stats),
+        row(BOTH, "/loki/api/v1/index/volume", Tenants, "querier", metadata::volume),
+        row(BOTH, "/loki/api/v1/index/volume_range", Tenants, "querier", metadata::volume_range),
+        row(BOTH, "/loki/api/v1/patterns", Tenants, "querier", detected::patterns),
+        row(BOTH, "/loki/api/v1/detected_labels", Tenants, "querier", detected::detected_labels),
+        row(BOTH, "/loki/api/v1/detected_fields", Tenants, "querier", detected::detected_fields),
+        row(BOTH, "/loki/api/v1/detected_field/{name}/values", Tenants, "querier", detected::detected_field_values),
         row(GET, "/loki/api/v1/drilldown-limits", Tenant, "query-frontend", status::drilldown_limits),
         row(GET, "/config/tenant/v1/limits", Tenant, "server", status::tenant_limits),
 
@@ -145,6 +145,13 @@ impl Route {
         (self.handler)(call).await
     }
 
+    /// Whether anybody may ask, even where requests need credentials: what balancers, monitors and
+    /// data sources look at.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        matches!(self.path, "/ready" | "/metrics" | "/loki/api/v1/status/buildinfo")
+    }
+
     /// What stands in the `{name}` places if the path parts fit.
     fn fits(&self, parts: &[&str]) -> Option<Vec<String>> {
         let mut names = Vec::new();
@@ -191,7 +198,9 @@ impl Routes {
         for route in table {
             // A querier answers queries itself, whether or not a frontend stands before it.
             let is_here = routes.serves(route.module)
-                || route.module == "query-frontend" && routes.serves("querier");
+                || route.module == "query-frontend" && routes.serves("querier")
+                // And a frontend passes on what only a querier can answer.
+                || route.module == "querier" && routes.serves("query-frontend");
             if !is_here {
                 continue;
             }

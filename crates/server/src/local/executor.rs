@@ -11,6 +11,7 @@ use model::{ErrorKind, TenantId, TimeRange};
 use querier::{Querier, QueryPart, QueryRequest, RangeVersion};
 
 use crate::app::App;
+use crate::http;
 
 /// Executes tasks in this process, as many at once as there are places, in fair turns.
 pub struct LocalExecutor {
@@ -62,9 +63,9 @@ impl Executor for LocalExecutor {
                 Work::Versions { query, ranges } => {
                     versions(&querier, &tenants, query, ranges).await
                 }
-                // Other requests are answered by the handlers of this process.
-                Work::Http(_) => {
-                    Err(TaskError::new(ErrorKind::Internal, "a request for another process"))
+                Work::Http(request) => {
+                    let app = Arc::clone(&self.app);
+                    http::forward::answer(app, tenants, request).await.map(TaskAnswer::Http)
                 }
             }
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rpc::{Error, Pool, PoolConfig, Tls};
 use runtime::random::SystemRandom;
 
-use super::peers::{FixedPeers, Peers};
+use super::peers::{FixedPeers, Peers, RingPeers};
 use crate::app::App;
 use crate::config::{IngesterClient, Problem};
-use crate::ring::peers::RingPeers;
+use crate::credentials::secret;
 
 /// Who the other processes are, and the connections to them.
 pub struct Cluster {
@@ -26,24 +26,41 @@ impl Cluster {
     ///
     /// A [`Problem`] when an address is none or a file of certificates cannot be used.
     pub fn open(app: &App) -> Result<Self, Problem> {
-        let addresses = &app.config.ingester.addresses;
-        let config = pool_config(&app.config.ingester_client)?;
-        let problem = |error: Error| Problem {
-            key: "ingester.addresses".to_owned(),
-            fault: error.to_string(),
-        };
-        let pool = Pool::new(config, Arc::clone(&app.clock), Arc::new(SystemRandom));
-        let pool = pool.map_err(problem)?;
+        let pool = pool(app)?;
         if let Some(rings) = app.parts.rings.find() {
-            return Ok(Self { peers: Arc::new(RingPeers(rings)), pool });
+            let ring = move || rings.ingesters().ring();
+            let peers = Arc::new(RingPeers::new(ring, Arc::clone(&app.clock)));
+            return Ok(Self { peers, pool });
         }
-        let peers = Arc::new(FixedPeers::new(addresses));
+        let peers = Arc::new(FixedPeers::new(&app.config.ingester.addresses));
         // Connecting happens later; what can be wrong with the text and the files shows now.
         for address in peers.everyone() {
             pool.peer(&address).map_err(problem)?;
         }
         Ok(Self { peers, pool })
     }
+}
+
+fn problem(error: Error) -> Problem {
+    Problem { key: "ingester.addresses".to_owned(), fault: error.to_string() }
+}
+
+/// Connections to other processes, as the configuration makes them.
+///
+/// # Errors
+///
+/// A [`Problem`] when a file of certificates or the token cannot be used.
+pub fn pool(app: &App) -> Result<Arc<Pool>, Problem> {
+    let mut config = pool_config(&app.config.ingester_client)?;
+    let token_file = &app.config.process_token_file;
+    if !token_file.is_empty() {
+        let token = secret(token_file).map_err(|fault| Problem {
+            key: "authentication.process_token_file".to_owned(),
+            fault,
+        })?;
+        config.authorization = Some(format!("Bearer {token}"));
+    }
+    Pool::new(config, Arc::clone(&app.clock), Arc::new(SystemRandom)).map_err(problem)
 }
 
 fn pool_config(settings: &IngesterClient) -> Result<PoolConfig, Problem> {

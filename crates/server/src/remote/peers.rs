@@ -3,9 +3,12 @@
 //! Everything that asks several ingesters goes through [`Peers`], so that a list that never changes
 //! and a ring look the same to it.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use hash_ring::{Operation, Ring};
 use model::TenantId;
+use runtime::clock::Clock;
 
 /// Ingesters of which some may fail without rows being missed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,6 +73,55 @@ impl Peers for FixedPeers {
 
     fn everyone(&self) -> Vec<Arc<str>> {
         self.0.clone()
+    }
+}
+
+/// Ingesters of a ring.
+pub struct RingPeers {
+    /// The ring as it is known now.
+    ring: Box<dyn Fn() -> Ring + Send + Sync>,
+    clock: Arc<dyn Clock>,
+}
+
+impl RingPeers {
+    /// The members of whatever ring `ring` answers when it is asked.
+    #[must_use]
+    pub fn new(ring: impl Fn() -> Ring + Send + Sync + 'static, clock: Arc<dyn Clock>) -> Self {
+        Self { ring: Box::new(ring), clock }
+    }
+}
+
+impl Peers for RingPeers {
+    fn readable(&self, _tenant: &TenantId) -> Result<Replicas, rpc::Error> {
+        let set = (self.ring)().everyone(Operation::Read, self.clock.now());
+        let set = set.map_err(|error| rpc::Error::new(error.kind(), error.to_string()))?;
+        let mut members: Vec<Member> = set
+            .instances
+            .iter()
+            .map(|instance| Member {
+                address: Arc::clone(&instance.address),
+                zone: Arc::clone(&instance.zone),
+            })
+            .collect();
+        members.sort_by(|a, b| a.address.cmp(&b.address));
+        // A ring counts zones or instances, never both.
+        let zones_max = (set.max_unavailable_zones > 0).then_some(set.max_unavailable_zones);
+        Ok(Replicas { members, errors_max: set.max_errors, zones_max })
+    }
+
+    fn everyone(&self) -> Vec<Arc<str>> {
+        let ring = (self.ring)();
+        let healthy = ring.healthy_instances(Operation::Read, self.clock.now());
+        let mut addresses: Vec<Arc<str>> =
+            healthy.map(|instance| Arc::clone(&instance.address)).collect();
+        addresses.sort();
+        addresses
+    }
+
+    fn generation(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.ring)().instances().iter().for_each(|instance| instance.id.hash(&mut hasher));
+        hasher.finish()
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A snapshot asks all ingesters at once. It is complete when so few failed that every row still has
 //! a holder that answered; then it does not wait long for the others either. What an ingester stored
-//! lately must be in the catalog before the snapshot is handed out: otherwise object storage is
-//! listed again, because rows that left memory would be seen nowhere.
+//! lately is taken into the catalog before the snapshot is handed out, because rows that left memory
+//! would otherwise be seen nowhere until object storage is listed again.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use rpc::ingester::{Client, RemoteHeads};
 use rpc::{Error, Pool};
 use runtime::clock::Clock;
 use segment::SegmentName;
-use store::Store;
+use store::{Store, StoredSegment};
 use tokio::runtime::Handle;
 
 use super::peers::Peers;
@@ -28,8 +28,9 @@ use super::source::{Failures, RemoteSource};
 
 /// How long the last ingesters are waited for once the answer is complete without them.
 pub(super) const STRAGGLER_WAIT: Duration = Duration::from_millis(100);
-/// Names of segments remembered that ingesters stored and that are gone from storage since.
-const GONE_MAX: usize = 64 << 10;
+/// Names of segments remembered that ingesters told of; beyond it all are forgotten, which costs a
+/// query another start.
+const ADOPTED_MAX: usize = 64 << 10;
 
 /// What to do when rows may be missing because too few ingesters answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +58,8 @@ pub struct RemoteRecent {
 struct Known {
     /// The run of each ingester for which object storage was listed, by address.
     incarnations: HashMap<Arc<str>, u64>,
-    /// Segments that were stored and are not there any more: compacted since.
-    gone: HashSet<SegmentName>,
+    /// Segments that were taken into the catalog because an ingester told of them.
+    adopted: HashSet<SegmentName>,
     /// The members of the cluster for which object storage was listed.
     generation: Option<u64>,
 }
@@ -117,49 +118,49 @@ impl RemoteRecent {
         Ok(opened)
     }
 
-    /// Lists object storage when an ingester stored something that the catalog lacks, or has
-    /// restarted since and does not know any more what it stored.
+    /// Makes what ingesters stored lately part of the catalog. Lists object storage when an ingester
+    /// has restarted since it was last asked and does not know any more what it stored.
     async fn know_stored(&self, opened: &[(usize, RemoteHeads)]) -> Result<(), String> {
-        let mut stored = Vec::new();
-        for (_, heads) in opened {
-            for name in heads.stored() {
-                let name = SegmentName::parse(name).map_err(|error| error.to_string())?;
-                stored.push(name);
+        if !self.knows_all(opened) {
+            let _alone = self.refreshing.lock().await;
+            // Somebody else may have listed meanwhile.
+            if !self.knows_all(opened) {
+                let generation = self.peers.generation();
+                self.store.refresh().await.map_err(|error| error.to_string())?;
+                let runs = opened
+                    .iter()
+                    .map(|(_, heads)| (Arc::clone(heads.peer().address()), heads.incarnation()));
+                let mut known = self.known.lock();
+                known.incarnations.extend(runs);
+                known.generation = Some(generation);
             }
         }
-        if self.knows(opened, &stored) {
-            return Ok(());
-        }
-        let _alone = self.refreshing.lock().await;
-        // Somebody else may have listed meanwhile.
-        if self.knows(opened, &stored) {
-            return Ok(());
-        }
-        let generation = self.peers.generation();
-        self.store.refresh().await.map_err(|error| error.to_string())?;
         let catalog = self.store.catalog();
-        let mut known = self.known.lock();
-        if known.gone.len() > GONE_MAX {
-            known.gone.clear();
-        }
-        // They were stored before the listing began, so they must have been removed since.
-        known.gone.extend(stored.into_iter().filter(|name| !catalog.contains(name)));
-        known.generation = Some(generation);
-        for (_, heads) in opened {
-            known.incarnations.insert(Arc::clone(heads.peer().address()), heads.incarnation());
+        for (name, bytes) in opened.iter().flat_map(|(_, heads)| heads.stored()) {
+            let name = SegmentName::parse(name).map_err(|error| error.to_string())?;
+            if catalog.contains(&name) {
+                continue;
+            }
+            let mut known = self.known.lock();
+            if known.adopted.len() > ADOPTED_MAX {
+                known.adopted.clear();
+            }
+            // What was adopted and is not in the catalog any more was missing from a listing since:
+            // compacted away, so its rows stand in another segment of that listing.
+            if known.adopted.insert(name.clone()) {
+                self.store.adopt(StoredSegment { name, bytes: *bytes });
+            }
         }
         Ok(())
     }
 
-    fn knows(&self, opened: &[(usize, RemoteHeads)], stored: &[SegmentName]) -> bool {
-        let catalog = self.store.catalog();
+    fn knows_all(&self, opened: &[(usize, RemoteHeads)]) -> bool {
         let known = self.known.lock();
         let is_known = |heads: &RemoteHeads| {
             known.incarnations.get(&**heads.peer().address()) == Some(&heads.incarnation())
         };
         known.generation == Some(self.peers.generation())
             && opened.iter().all(|(_, heads)| is_known(heads))
-            && stored.iter().all(|name| catalog.contains(name) || known.gone.contains(name))
     }
 }
 

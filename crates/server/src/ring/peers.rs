@@ -1,6 +1,5 @@
 //! Ingesters as the ring shows them: whom to ask, whom to write to, who stores first.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use api::append::{AppendBatch, AppendOutcome};
@@ -15,48 +14,17 @@ use rpc::{Error, Pool};
 
 use super::Rings;
 use crate::app::App;
-use crate::remote::peers::{Member, Peers, Replicas};
 
-/// The ingesters of the ring.
-pub struct RingPeers(pub Arc<Rings>);
+/// The rings as the distributor knows them.
+pub struct RingView(pub Arc<Rings>);
 
-impl Peers for RingPeers {
-    fn readable(&self, _tenant: &TenantId) -> Result<Replicas, Error> {
-        let set = self.0.ingesters().ring().everyone(Operation::Read, self.0.now());
-        let set = set.map_err(|error| Error::new(error.kind(), error.to_string()))?;
-        let member = |instance: &Arc<Instance>| Member {
-            address: Arc::clone(&instance.address),
-            zone: Arc::clone(&instance.zone),
-        };
-        Ok(Replicas {
-            members: set.instances.iter().map(member).collect(),
-            errors_max: set.max_errors,
-            zones_max: (set.max_unavailable_zones > 0).then_some(set.max_unavailable_zones),
-        })
-    }
-
-    fn everyone(&self) -> Vec<Arc<str>> {
-        let ring = self.0.ingesters().ring();
-        let healthy = ring.healthy_instances(Operation::Read, self.0.now());
-        healthy.map(|instance| Arc::clone(&instance.address)).collect()
-    }
-
-    fn generation(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for instance in self.0.ingesters().ring().instances() {
-            instance.id.hash(&mut hasher);
-        }
-        hasher.finish()
-    }
-}
-
-impl RingNow for RingPeers {
+impl RingNow for RingView {
     fn ring(&self) -> Ring {
         self.0.ingesters().ring()
     }
 }
 
-impl Distributors for RingPeers {
+impl Distributors for RingView {
     fn healthy(&self) -> usize {
         self.0.distributors().ring().healthy(Operation::Write, self.0.now())
     }

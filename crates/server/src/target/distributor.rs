@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::limits::{self, RoleLimits};
 use crate::local::LocalAppender;
 use crate::remote::appender::TenantAppender;
-use crate::ring::peers::{RingAppend, RingPeers};
+use crate::ring::peers::{RingAppend, RingView};
 
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let app = Arc::clone(app);
@@ -31,7 +31,7 @@ fn distributor(app: &Arc<App>) -> Distributor {
     let rings = app.parts.rings.find();
     let shard_streams = rings.is_some();
     let distributors: Arc<dyn Distributors> = match rings {
-        Some(rings) => Arc::new(RingPeers(rings)),
+        Some(rings) => Arc::new(RingView(rings)),
         None => Arc::new(OneDistributor),
     };
     let dependencies = Dependencies {
@@ -58,7 +58,7 @@ fn appender(app: &Arc<App>) -> Arc<dyn Appender> {
         ..ReplicatedConfig::default()
     };
     let dependencies = ReplicatedDependencies {
-        ring: Arc::new(RingPeers(rings)),
+        ring: Arc::new(RingView(rings)),
         peers: Arc::new(RingAppend::new(Arc::clone(app), pool)),
         clock: Arc::clone(&app.clock),
     };

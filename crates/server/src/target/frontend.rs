@@ -1,4 +1,4 @@
-//! Module `query-frontend`: queries on their way to queriers.
+//! Module `query-path`: queries on their way to queriers, of this process or of others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +7,17 @@ use frontend::cache::{
     EmbeddedCache, MemcachedCache, MemcachedConfig, RedisCache, RedisConfig, ResultCache,
 };
 use frontend::queue::QueueConfig;
-use frontend::{Config, Dependencies, Frontend, Gate, Metrics};
-use runtime::Failure;
+use frontend::{Config, Dependencies, Executor, Frontend, Gate};
+use rpc::Pool;
 use runtime::service::Service;
+use runtime::{Failure, task};
 
 use crate::app::App;
-use crate::config::{Memcached, QueryRange};
+use crate::config::{Memcached, Problem, QueryRange};
 use crate::limits::{self, RoleLimits};
 use crate::local::LocalExecutor;
+use crate::remote::cluster::pool;
+use crate::remote::scheduler::{RemoteExecutor, serve};
 
 /// Megabytes, as the cache's size is given.
 const MEGABYTE: u64 = 1 << 20;
@@ -22,9 +25,16 @@ const MEGABYTE: u64 = 1 << 20;
 const MEMCACHED_PORT: u16 = 11211;
 
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
-    let metrics = Metrics::register(&mut app.registry.lock());
+    let metrics = app.query_path_metrics();
+    let is_remote = !app.config.frontend.scheduler_addresses.is_empty();
+    if !is_remote && !app.routes().serves("querier") {
+        let fault = "this process runs no querier: name the gRPC addresses of query schedulers, as \
+                     host:port";
+        let (key, fault) = ("frontend.scheduler_address".to_owned(), fault.to_owned());
+        return Err(Problem { key, fault }.into());
+    }
     let app = Arc::clone(app);
-    let service = Service::builder("query-frontend").starting(move |_| async move {
+    let service = Service::builder("query-path").starting(move |_| async move {
         let queue = QueueConfig {
             max_outstanding_per_tenant: app.config.frontend.max_outstanding_per_tenant,
             ..QueueConfig::default()
@@ -32,28 +42,67 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
         let clock = Arc::clone(&app.clock);
         let places = app.config.querier.max_concurrent;
         let gate = Gate::new(places, queue, Arc::clone(&clock), metrics.clone());
+        let local = Arc::new(LocalExecutor::new(Arc::clone(&app), gate));
+        let pool = pool(&app)?;
+        let executor: Arc<dyn Executor> = if is_remote {
+            let addresses = &app.config.frontend.scheduler_addresses;
+            Arc::new(RemoteExecutor::connect(addresses, &pool).map_err(|error| Problem {
+                key: "frontend.scheduler_address".to_owned(),
+                fault: error.to_string(),
+            })?)
+        } else {
+            Arc::clone(&local) as Arc<dyn Executor>
+        };
         let query_memory = app.config.querier.query_memory.0;
         let translate = move |limits: &_| limits::frontend(limits, query_memory);
         let dependencies = Dependencies {
-            executor: Arc::new(LocalExecutor::new(Arc::clone(&app), gate)),
+            executor,
             cache: cache(&app)?,
             limits: Arc::new(RoleLimits::new(Arc::clone(&app.overrides), translate)),
             clock,
             metrics,
         };
-        app.parts.frontend.fill(Frontend::new(translate_config(&app), dependencies));
+        app.parts.frontend.fill(Frontend::new(translate_config(&app, is_remote), dependencies));
+        if app.routes().serves("querier") {
+            work_for_schedulers(&app, &pool, &local)?;
+        }
         Ok(())
     });
     Ok(service.build())
 }
 
-fn translate_config(app: &App) -> Config {
+/// Takes tasks from schedulers, for as long as the process lives.
+fn work_for_schedulers(
+    app: &Arc<App>,
+    pool: &Arc<Pool>,
+    executor: &Arc<LocalExecutor>,
+) -> Result<(), Failure> {
+    let slots = u32::try_from(app.config.querier.max_concurrent).unwrap_or(u32::MAX);
+    for address in &app.config.worker_scheduler_addresses {
+        let peer = pool.peer(address).map_err(|error| Problem {
+            key: "frontend_worker.scheduler_address".to_owned(),
+            fault: error.to_string(),
+        })?;
+        let executor = Arc::clone(executor) as Arc<dyn Executor>;
+        let work = serve(address.clone(), peer, slots, executor, Arc::clone(&app.clock));
+        let stop = app.stop.clone();
+        drop(task::spawn("query worker", async move {
+            tokio::select! {
+                () = stop.requested() => {}
+                () = work => {}
+            }
+        }));
+    }
+    Ok(())
+}
+
+fn translate_config(app: &App, is_remote: bool) -> Config {
     let QueryRange { align_queries_with_step, max_retries, parallelise_shardable_queries, .. } =
         app.config.query_range;
     let defaults = Config::default();
     Config {
         // The querier of this process uses every core for one query.
-        splits: false,
+        splits: is_remote,
         shards_max: if parallelise_shardable_queries { defaults.shards_max } else { 1 },
         max_retries,
         aligns_with_step: align_queries_with_step,

@@ -82,8 +82,9 @@ fn translate(app: &App) -> Config {
         wal_dir: app.config.wal_directory().into(),
         wal_sync: wal_sync(settings),
         flush_bytes,
-        // One set of heads fills while the other is flushed.
-        memory_bytes_max: 2 * flush_bytes,
+        // One set of heads fills while the other is flushed. With replicas, two more wait for what
+        // others store.
+        memory_bytes_max: if app.config.replication_factor() > 1 { 4 } else { 2 } * flush_bytes,
         outage_bytes_max: settings.outage_memory.0,
         max_chunk_age: settings.max_chunk_age,
         chunk_idle_period: settings.chunk_idle_period,

@@ -13,7 +13,8 @@ use crate::remote::cluster::Cluster;
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let has_ring = app.config.ring_place()? != RingPlace::InMemory;
     let is_alone = app.config.ingester.addresses.is_empty() && !has_ring;
-    if is_alone && !app.routes().serves("ingester") {
+    let uses = ["distributor", "querier", "compactor"].iter().any(|m| app.routes().serves(m));
+    if is_alone && uses && !app.routes().serves("ingester") {
         let fault = "this process runs no ingester: keep a ring (common.ring.kvstore.store), or name \
                      the gRPC addresses of the ingesters to use, as host:port";
         let (key, fault) = ("ingester.addresses".to_owned(), fault.to_owned());

@@ -11,6 +11,7 @@ use runtime::Failure;
 use runtime::service::Service;
 
 use crate::app::App;
+use crate::credentials::{Credential, Credentials};
 use crate::listener::{Listener, Speaks};
 use crate::tls::ServerTls;
 
@@ -46,6 +47,10 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
 
 async fn bind_all(app: &Arc<App>) -> Result<Vec<Listener>, Failure> {
     let settings = &app.config.server;
+    if !app.config.credentials.0.is_empty() {
+        // Before anybody can connect; the module starts once.
+        let _ = app.credentials.set(Credentials::load(&app.process_credentials())?);
+    }
     let tls = ServerTls::load(&settings.http_tls_config, "server.http_tls_config")?;
     let (host, port) = (&settings.http_listen_address, settings.http_listen_port);
     let http = bind(app, host, port, Speaks::Everything, tls).await?;
@@ -57,6 +62,19 @@ async fn bind_all(app: &Arc<App>) -> Result<Vec<Listener>, Failure> {
         listeners.push(bind(app, host, port, Speaks::Grpc, tls).await?);
     }
     Ok(listeners)
+}
+
+impl App {
+    /// The configured credentials, and the one of the other processes of the cluster.
+    fn process_credentials(&self) -> Vec<Credential> {
+        let mut credentials = self.config.credentials.0.clone();
+        let token_file = self.config.process_token_file.clone();
+        if !token_file.is_empty() {
+            let tenants = vec!["*".to_owned()];
+            credentials.push(Credential { token_file, tenants, ..Credential::default() });
+        }
+        credentials
+    }
 }
 
 async fn bind(

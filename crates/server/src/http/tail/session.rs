@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use frontend::{PieceQuery, QueryTime};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use model::Direction;
 use model::answer::{ResultStream, Value};
 use model::time::SECOND_NS;
-use querier::{QueryRequest, QueryTime};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -146,9 +146,9 @@ impl Session {
     /// The newest entries from before the tail, in any order.
     async fn history(&self, categorize: bool) -> Result<Vec<ResultStream>, String> {
         let Request { tenant, query, start, limit, .. } = &self.request;
-        let querier = self.app.parts.querier.find().ok_or("the querier is not running")?;
+        let frontend = self.app.parts.frontend.find().ok_or("queries are not answered yet")?;
         let now = self.app.clock.now();
-        let request = QueryRequest {
+        let query = PieceQuery {
             text: query.clone(),
             // The step matters to metric queries only.
             time: QueryTime::Range { start: *start, end: now, step_ns: SECOND_NS },
@@ -159,8 +159,10 @@ impl Session {
             tags: BTreeMap::new(),
             part: None,
         };
-        let answer = querier.query(std::slice::from_ref(tenant), request).await;
-        match answer.map_err(|error| error.to_string())?.value {
+        let tenants = vec![tenant.clone()];
+        let history = frontend::Request { tenants, actor: Vec::new(), query, no_cache: false };
+        let answer = frontend.query(history).await;
+        match answer.map_err(|error| error.to_string())?.answer.value {
             Value::Streams(streams) => Ok(streams),
             _ => Ok(Vec::new()),
         }
