@@ -64,8 +64,8 @@ fn metrics_of(expressions: &[String]) -> BTreeSet<String> {
 /// exported before the first one.
 fn is_registered(name: &str, sources: &str) -> bool {
     let suffixes = ["_total", "_bucket", "_sum", "_count", ""];
-    let registered = suffixes.iter().filter_map(|suffix| name.strip_suffix(suffix));
-    registered.into_iter().any(|name| sources.contains(&format!("\"{name}\",")))
+    let mut registered = suffixes.iter().filter_map(|suffix| name.strip_suffix(suffix));
+    registered.any(|name| sources.contains(&format!("\"{name}\",")))
 }
 
 /// The text of all files of metrics.
