@@ -57,7 +57,7 @@ impl Default for EncodeSettings {
 
 impl EncodeSettings {
     /// For segments that are written once more, to stay: lines as columns take a third less room
-    /// and, so far, twice the time to write and to search.
+    /// and twice the time to write.
     #[must_use]
     pub fn to_stay() -> Self {
         Self { line_codec: LineCodec::Columns, ..Self::default() }

@@ -42,6 +42,29 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<i64>) 
     Ok(())
 }
 
+/// Passes over `count` numbers.
+pub(crate) fn skip(cursor: &mut Cursor<'_>, count: usize) -> Result<()> {
+    let mut left = count;
+    while left > 0 {
+        let len = left.min(GROUP);
+        let width = u32::from(cursor.u8()?);
+        let flags = cursor.u8()?;
+        cursor.signed()?;
+        if width > 64 {
+            return Err(cursor.corrupt());
+        }
+        cursor.take(packed_len(len, width))?;
+        if flags & HAS_EXCEPTIONS != 0 {
+            let exceptions = usize::from(cursor.u8()?);
+            let upper_width = u32::from(cursor.u8()?);
+            cursor.take(exceptions.min(BITMAP_BYTES))?;
+            cursor.take(packed_len(exceptions, upper_width))?;
+        }
+        left -= len;
+    }
+    Ok(())
+}
+
 fn encode_group(group: &[i64], out: &mut Vec<u8>) {
     let code = unit_code(group);
     let mut distances = [0u64; GROUP];
@@ -185,6 +208,9 @@ mod tests {
         assert_eq!(decode(&mut cursor, values.len(), &mut decoded), Ok(()));
         assert!(cursor.finish().is_ok());
         assert_eq!(&decoded[1..], values);
+        let mut cursor = Cursor::new(&out, "test");
+        assert_eq!(skip(&mut cursor, values.len()), Ok(()));
+        assert!(cursor.finish().is_ok());
         out
     }
 

@@ -1,14 +1,15 @@
 //! Reading a block of shapes and columns: everything but the lines themselves.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::encoding::cursor::Cursor;
 use crate::encoding::frame::decode_blob;
 use crate::error::{FormatError, Result};
 
-use super::frequent;
+use super::frequent::FrequentNumbers;
 use super::kinds::{self, Digits};
-use super::numbers;
+use super::numbers::Packed;
 use super::times::{FORM_BYTES, TimeForm};
 use super::tokens::{SLOT, TIME};
 use super::wide::{WIDTH_MAX, WideList};
@@ -43,8 +44,8 @@ pub(super) enum Column {
     Text { first: u32, classes: u8 },
     /// So many codes from this place on, for the texts from that place on.
     Dictionary { codes: u32, rows: u32, first: u32, distinct: u32 },
-    /// Numbers from this place on, and with [`Digits::Any`] their lengths.
-    Number { first: u32, digits: Digits, lengths: u32 },
+    /// A list of numbers, and with [`Digits::Any`] that of their lengths.
+    Number { list: u32, digits: Digits, lengths: u32 },
     /// The same among the wide values of eight bytes.
     WideNumber { first: u32, digits: Digits, lengths: u32 },
     /// Wide values from this place on: so many digits.
@@ -52,7 +53,20 @@ pub(super) enum Column {
     /// Wide values of 16 bytes from this place on.
     Uuid { first: u32 },
     /// Distances from the row's own time.
-    Time { first: u32, form: TimeForm },
+    Time { list: u32, form: TimeForm },
+}
+
+/// The numbers of a column, read when they are first wanted; `None` when they are damaged.
+#[derive(Debug)]
+struct Numbers {
+    from: NumbersFrom,
+    read: OnceLock<Option<Vec<i64>>>,
+}
+
+#[derive(Debug)]
+enum NumbersFrom {
+    Packed(Packed),
+    Frequent(FrequentNumbers),
 }
 
 /// A block whose columns can be read.
@@ -71,7 +85,9 @@ pub(crate) struct ShapeBlock {
     /// Where every text begins; one more than there are.
     text_starts: Vec<u32>,
     codes: Vec<u8>,
-    pub(super) numbers: Vec<i64>,
+    /// Packed numbers of all columns.
+    bits: Vec<u8>,
+    numbers: Vec<Numbers>,
     /// By width.
     wide: Vec<WideList>,
     pub(super) raw_bytes: usize,
@@ -103,6 +119,7 @@ impl ShapeBlock {
         let mut reader = Reader {
             heads: Cursor::new(&heads, "line columns"),
             bits: Cursor::new(bits, "line columns"),
+            all_bits: bits.len(),
             codes: Cursor::new(&codes, "line columns"),
             codes_taken: 0,
             values_left: raw_bytes,
@@ -138,6 +155,7 @@ impl ShapeBlock {
             texts,
             text_starts,
             codes,
+            bits: bits.to_vec(),
             numbers,
             wide,
             raw_bytes,
@@ -150,6 +168,17 @@ impl ShapeBlock {
         match self.text_starts.get(at..at + 2) {
             Some(&[start, end]) => &self.texts[start as usize..end as usize - 1],
             _ => &[],
+        }
+    }
+
+    /// So many texts one after the other, each followed by a line feed, and where they begin and the
+    /// last ends among all texts.
+    pub(super) fn text_run(&self, first: u32, count: usize) -> (&[u8], &[u32]) {
+        let first = first as usize;
+        let starts = self.text_starts.get(first..first + count + 1).unwrap_or_default();
+        match (starts.first(), starts.last()) {
+            (Some(start), Some(end)) => (&self.texts[*start as usize..*end as usize], starts),
+            _ => (&[], &[]),
         }
     }
 
@@ -166,6 +195,16 @@ impl ShapeBlock {
     /// A code of the list of codes.
     pub(super) fn code(&self, at: u32) -> u32 {
         self.codes.get(at as usize).map_or(0, |code| u32::from(*code))
+    }
+
+    /// A list of numbers, by rank.
+    pub(super) fn numbers(&self, list: u32) -> Result<&[i64]> {
+        let numbers = self.numbers.get(list as usize).ok_or(DAMAGED)?;
+        let read = || match &numbers.from {
+            NumbersFrom::Packed(from) => from.read(&self.bits).ok(),
+            NumbersFrom::Frequent(from) => from.read(&self.codes, &self.bits).ok(),
+        };
+        numbers.read.get_or_init(read).as_deref().ok_or(DAMAGED)
     }
 
     /// A wide value.
@@ -187,6 +226,7 @@ impl ShapeBlock {
 struct Reader<'b> {
     heads: Cursor<'b>,
     bits: Cursor<'b>,
+    all_bits: usize,
     codes: Cursor<'b>,
     codes_taken: u32,
     /// How many values there can still be: each has a byte of a line at least.
@@ -198,7 +238,7 @@ struct Reader<'b> {
     shapes: Vec<ShapeParts>,
     pieces: Vec<Piece>,
     columns: Vec<Column>,
-    numbers: Vec<i64>,
+    numbers: Vec<Numbers>,
 }
 
 impl Reader<'_> {
@@ -238,7 +278,7 @@ impl Reader<'_> {
                 let form = rest[len + 1..].first_chunk::<FORM_BYTES>().ok_or(DAMAGED)?;
                 at += FORM_BYTES;
                 let form = TimeForm::from_bytes(*form).ok_or(DAMAGED)?;
-                Column::Time { first: self.numbers(rows)?, form }
+                Column::Time { list: self.numbers(rows)?, form }
             };
             self.pieces.push(Piece::Column(self.columns.len() as u32));
             self.columns.push(column);
@@ -266,18 +306,14 @@ impl Reader<'_> {
                 let digits = Digits::decode(&mut self.heads)?;
                 let lengths = if digits == Digits::Any { self.numbers(rows)? } else { 0 };
                 match kind {
-                    kinds::NUMBER => Column::Number { first: self.numbers(rows)?, digits, lengths },
+                    kinds::NUMBER => Column::Number { list: self.numbers(rows)?, digits, lengths },
                     kinds::FREQUENT_NUMBER => {
-                        let first = self.numbers.len() as u32;
-                        let codes = self.codes.take(rows)?;
+                        let codes = (self.codes.take(rows)?, self.codes_taken as usize);
                         self.codes_taken += rows as u32;
-                        frequent::decode(
-                            &mut self.heads,
-                            codes,
-                            &mut self.bits,
-                            &mut self.numbers,
-                        )?;
-                        Column::Number { first, digits, lengths }
+                        let bits = (&mut self.bits, self.all_bits);
+                        let from = FrequentNumbers::decode(&mut self.heads, codes, bits)?;
+                        let list = self.add(NumbersFrom::Frequent(from));
+                        Column::Number { list, digits, lengths }
                     }
                     _ => Column::WideNumber { first: self.wide(8, rows)?, digits, lengths },
                 }
@@ -299,9 +335,13 @@ impl Reader<'_> {
     }
 
     fn numbers(&mut self, count: usize) -> Result<u32> {
-        let first = self.numbers.len() as u32;
-        numbers::decode(&mut self.heads, &mut self.bits, count, &mut self.numbers)?;
-        Ok(first)
+        let from = Packed::decode(&mut self.heads, (&mut self.bits, self.all_bits), count)?;
+        Ok(self.add(NumbersFrom::Packed(from)))
+    }
+
+    fn add(&mut self, from: NumbersFrom) -> u32 {
+        self.numbers.push(Numbers { from, read: OnceLock::new() });
+        self.numbers.len() as u32 - 1
     }
 
     fn wide(&mut self, width: usize, count: usize) -> Result<u32> {

@@ -139,9 +139,8 @@ impl LineColumns {
     #[must_use]
     pub fn numbers(&self, field: &Field) -> Option<&[i64]> {
         match self.single(field)? {
-            Column::Number { first, digits: Digits::Canonical, .. } => {
-                let rows = self.block.shape_rows(field.shape);
-                self.block.numbers.get(*first as usize..(*first + rows) as usize)
+            Column::Number { list, digits: Digits::Canonical, .. } => {
+                self.block.numbers(*list).ok()
             }
             _ => None,
         }

@@ -1,11 +1,13 @@
 //! Columns of numbers of which some come back again and again: those become codes of one byte, and
 //! only the others are packed.
 
+use std::ops::Range;
+
 use crate::encoding::cursor::{Cursor, put_signed, put_varint};
 use crate::error::Result;
 
 use super::block::DAMAGED;
-use super::numbers;
+use super::numbers::{self, Packed};
 
 /// Fewer numbers are not looked at.
 const ROWS_MIN: usize = 12;
@@ -98,30 +100,42 @@ impl Frequent {
     }
 }
 
-/// Reads as many numbers as there are codes onto the end of `out`.
-pub(super) fn decode(
-    head: &mut Cursor<'_>,
-    codes: &[u8],
-    bits: &mut Cursor<'_>,
-    out: &mut Vec<i64>,
-) -> Result<()> {
-    let count = head.count(1)?;
-    let mut values = Vec::with_capacity(count);
-    for _ in 0..count {
-        values.push(head.signed()?);
+/// Such numbers whose description was read.
+#[derive(Debug)]
+pub(super) struct FrequentNumbers {
+    values: Vec<i64>,
+    /// Where their codes stand among the codes of all columns.
+    codes: Range<usize>,
+    rest: Packed,
+}
+
+impl FrequentNumbers {
+    /// Reads the description of as many numbers as there are codes; otherwise as [`Packed::decode`].
+    pub(super) fn decode(
+        head: &mut Cursor<'_>,
+        (codes, first_code): (&[u8], usize),
+        bits: (&mut Cursor<'_>, usize),
+    ) -> Result<Self> {
+        let count = head.count(1)?;
+        let mut values = Vec::with_capacity(count);
+        for _ in 0..count {
+            values.push(head.signed()?);
+        }
+        let others = codes.iter().filter(|code| **code == 0).count();
+        let rest = Packed::decode(head, bits, others)?;
+        Ok(Self { values, codes: first_code..first_code + codes.len(), rest })
     }
-    let others = codes.iter().filter(|code| **code == 0).count();
-    let mut rest = Vec::new();
-    numbers::decode(head, bits, others, &mut rest)?;
-    let mut rest = rest.into_iter();
-    for code in codes {
-        let value = match code.checked_sub(1) {
+
+    /// Reads the numbers, given the codes and bits of all columns.
+    pub(super) fn read(&self, all_codes: &[u8], all_bits: &[u8]) -> Result<Vec<i64>> {
+        let mut rest = self.rest.read(all_bits)?.into_iter();
+        let codes = all_codes.get(self.codes.clone()).ok_or(DAMAGED)?;
+        let number = |code: &u8| match code.checked_sub(1) {
             None => rest.next(),
-            Some(at) => values.get(usize::from(at)).copied(),
+            Some(at) => self.values.get(usize::from(at)).copied(),
         };
-        out.push(value.ok_or(DAMAGED)?);
+        codes.iter().map(number).collect::<Option<_>>().ok_or(DAMAGED)
     }
-    Ok(())
 }
 
 fn place_of(number: i64) -> usize {

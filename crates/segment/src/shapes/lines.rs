@@ -101,16 +101,16 @@ impl ShapeBlock {
             Column::Dictionary { codes, first, .. } => {
                 self.text(first + self.code(codes + rank)).len()
             }
-            Column::Number { first, digits, lengths } => {
-                let value = self.number(first + rank) as u64;
-                digits_in(value).max(self.digits(digits, lengths + rank))
+            Column::Number { list, digits, lengths } => {
+                let value = self.number(list, rank).unwrap_or(0) as u64;
+                digits_in(value).max(self.digits(digits, lengths, rank).unwrap_or(0))
             }
             Column::WideNumber { first, digits, lengths } => {
                 let value = self
                     .wide(8, first + rank)
                     .first_chunk()
                     .map_or(0, |value| u64::from_le_bytes(*value));
-                digits_in(value).max(self.digits(digits, lengths + rank))
+                digits_in(value).max(self.digits(digits, lengths, rank).unwrap_or(0))
             }
             Column::Hex { digits, .. } => usize::from(digits),
             Column::Uuid { .. } => 36,
@@ -165,14 +165,14 @@ impl ShapeBlock {
             Column::Dictionary { codes, first, .. } => {
                 out.extend_from_slice(self.text(first + self.code(codes + rank)));
             }
-            Column::Number { first, digits, lengths } => {
-                let value = self.number(first + rank) as u64;
-                write_number(value, self.digits(digits, lengths + rank), out);
+            Column::Number { list, digits, lengths } => {
+                let value = self.number(list, rank)? as u64;
+                write_number(value, self.digits(digits, lengths, rank)?, out);
             }
             Column::WideNumber { first, digits, lengths } => {
                 let value = self.wide(8, first + rank).first_chunk().ok_or(DAMAGED)?;
                 let value = u64::from_le_bytes(*value);
-                write_number(value, self.digits(digits, lengths + rank), out);
+                write_number(value, self.digits(digits, lengths, rank)?, out);
             }
             Column::Hex { first, digits, upper } => {
                 let alphabet = if upper { UPPER } else { LOWER };
@@ -190,24 +190,24 @@ impl ShapeBlock {
                     }
                 }
             }
-            Column::Time { first, form } => {
-                form.write(self.number(first + rank), timestamp, out).ok_or(DAMAGED)?;
+            Column::Time { list, form } => {
+                form.write(self.number(list, rank)?, timestamp, out).ok_or(DAMAGED)?;
             }
         }
         Ok(())
     }
 
-    fn number(&self, at: u32) -> i64 {
-        self.numbers.get(at as usize).copied().unwrap_or(0)
+    fn number(&self, list: u32, rank: u32) -> Result<i64> {
+        self.numbers(list)?.get(rank as usize).copied().ok_or(DAMAGED)
     }
 
     /// With at least how many digits a number is written.
-    fn digits(&self, digits: Digits, length: u32) -> usize {
-        match digits {
+    fn digits(&self, digits: Digits, lengths: u32, rank: u32) -> Result<usize> {
+        Ok(match digits {
             Digits::Canonical => 1,
             Digits::Fixed(digits) => usize::from(digits),
-            Digits::Any => self.number(length).clamp(1, 20) as usize,
-        }
+            Digits::Any => self.number(lengths, rank)?.clamp(1, 20) as usize,
+        })
     }
 }
 

@@ -33,6 +33,9 @@ enum Token {
     Column(u32, u8),
 }
 
+/// Stands for what no byte of the text can be.
+const WALL: Token = Token::Column(u32::MAX, 0);
+
 impl LineTest {
     /// Lines that hold these bytes.
     #[must_use]
@@ -49,17 +52,30 @@ impl LineTest {
 
     pub(super) fn rows(&self, block: &ShapeBlock) -> Vec<RowMatch> {
         let finder = memmem::Finder::new(&self.needle);
+        let lower;
+        let texts = if self.is_folded {
+            lower = block.shape_text.to_ascii_lowercase();
+            lower.as_slice()
+        } else {
+            block.shape_text.as_slice()
+        };
+        // One search over all shapes mostly spares one in each.
+        let in_literals = finder.find(texts).map(|_| &finder);
         let mut tokens = Vec::new();
         let mut constant = vec![None; block.shapes.len()];
         let mut ranked: Vec<Vec<RowMatch>> = vec![Vec::new(); block.shapes.len()];
         for shape in 0..block.shapes.len() as u32 {
             let at = shape as usize;
-            constant[at] = match self.places(block, shape, &mut tokens, &finder) {
+            constant[at] = match self.places(block, shape, &mut tokens, (texts, in_literals)) {
                 Places::Nowhere => Some(RowMatch::No),
                 Places::Everywhere => Some(RowMatch::Yes),
                 Places::Anywhere => Some(RowMatch::Maybe),
                 Places::Columns(columns) => {
-                    ranked[at] = self.values(block, shape, &columns, &finder);
+                    ranked[at] = vec![RowMatch::No; block.shape_rows(shape) as usize];
+                    for column in columns {
+                        let column = &block.columns[column as usize];
+                        self.search(block, column, &finder, &mut ranked[at]);
+                    }
                     None
                 }
             };
@@ -76,80 +92,140 @@ impl LineTest {
         block.rows.iter().map(row).collect()
     }
 
-    /// Tests the values of columns, by rank.
-    fn values(
+    /// Marks the rows, by rank, in which the value of a column holds the text.
+    fn search(
         &self,
         block: &ShapeBlock,
-        shape: u32,
-        columns: &[u32],
+        column: &Column,
         finder: &memmem::Finder<'_>,
-    ) -> Vec<RowMatch> {
-        let mut text = Vec::new();
-        let rows = 0..block.shape_rows(shape);
-        let row = |rank: u32| {
-            for column in columns {
-                text.clear();
-                let column = &block.columns[*column as usize];
-                // Times depend on the row's own, and are never left to this.
-                if block.write_value(column, rank, 0, &mut text).is_err() {
-                    return RowMatch::Maybe;
-                }
-                if self.is_folded {
-                    text.make_ascii_lowercase();
-                }
-                if finder.find(&text).is_some() {
-                    return RowMatch::Yes;
+        found: &mut [RowMatch],
+    ) {
+        let mut value = Vec::new();
+        let mut holds = |text: &[u8]| {
+            if !self.is_folded {
+                return finder.find(text).is_some();
+            }
+            value.clear();
+            value.extend(text.iter().map(u8::to_ascii_lowercase));
+            finder.find(&value).is_some()
+        };
+        match column {
+            Column::Text { first, .. } if memchr::memchr(b'\n', &self.needle).is_none() => {
+                let (text, starts) = block.text_run(*first, found.len());
+                let lower;
+                let text = if self.is_folded {
+                    lower = text.to_ascii_lowercase();
+                    lower.as_slice()
+                } else {
+                    text
+                };
+                let base = starts.first().map_or(0, |start| *start as usize);
+                let mut rank = 0;
+                for at in finder.find_iter(text) {
+                    let before = |start: &u32| *start as usize <= base + at;
+                    rank += starts[rank..].partition_point(before).saturating_sub(1);
+                    if let Some(found) = found.get_mut(rank) {
+                        *found = RowMatch::Yes;
+                    }
                 }
             }
-            RowMatch::No
-        };
-        rows.map(row).collect()
+            Column::Dictionary { codes, rows, first, distinct } => {
+                let hits = (*first..first + distinct).map(|at| holds(block.text(at)));
+                let hits: Vec<bool> = hits.collect();
+                if !hits.contains(&true) {
+                    return;
+                }
+                let codes = block.codes(*codes, *rows).unwrap_or_default();
+                for (found, code) in found.iter_mut().zip(codes) {
+                    if hits[usize::from(*code)] {
+                        *found = RowMatch::Yes;
+                    }
+                }
+            }
+            other => {
+                let mut text = Vec::new();
+                for (rank, found) in (0..).zip(found) {
+                    text.clear();
+                    // Times depend on the row's own, and are never left to this.
+                    if block.write_value(other, rank, 0, &mut text).is_err() {
+                        *found = RowMatch::Maybe;
+                    } else if *found == RowMatch::No && holds(&text) {
+                        *found = RowMatch::Yes;
+                    }
+                }
+            }
+        }
     }
 
+    /// Where the text can be in the lines of a shape; `texts` are those of all shapes, in lower case
+    /// where case does not matter.
     fn places(
         &self,
         block: &ShapeBlock,
         shape: u32,
         tokens: &mut Vec<Token>,
-        finder: &memmem::Finder<'_>,
+        (texts, in_literals): (&[u8], Option<&memmem::Finder<'_>>),
     ) -> Places {
         if shape == PLAIN {
             return Places::Anywhere;
         }
+        let Some(border) = self.needle.len().checked_sub(1) else { return Places::Everywhere };
+        let wanted = self.classes();
+        let (mut is_beyond, mut has_columns) = (false, false);
         tokens.clear();
+        let bytes = |text: &[u8], tokens: &mut Vec<Token>| {
+            tokens.extend(text.iter().map(|byte| Token::Byte(*byte)));
+        };
         for piece in block.pieces_of(shape) {
             match piece {
                 Piece::Literal(range) => {
-                    let text = &block.shape_text[range.start as usize..range.end as usize];
-                    if !self.is_folded && finder.find(text).is_some() {
+                    let text = &texts[range.start as usize..range.end as usize];
+                    if in_literals.is_some_and(|finder| finder.find(text).is_some()) {
                         return Places::Everywhere;
                     }
-                    tokens.extend(text.iter().map(|byte| Token::Byte(*byte)));
+                    is_beyond |= !text.is_ascii();
+                    // What reaches into a column begins or ends near it.
+                    if text.len() > 2 * border {
+                        bytes(&text[..border], tokens);
+                        tokens.push(WALL);
+                        bytes(&text[text.len() - border..], tokens);
+                    } else {
+                        bytes(text, tokens);
+                    }
                 }
                 Piece::Column(column) => {
                     let classes = block.classes(&block.columns[*column as usize]);
-                    tokens.push(Token::Column(*column, classes));
+                    is_beyond |= classes & OTHER != 0;
+                    has_columns |= classes & wanted != 0;
+                    tokens.push(if classes & wanted == 0 {
+                        WALL
+                    } else {
+                        Token::Column(*column, classes)
+                    });
                 }
             }
         }
-        if self.may_fold_beyond_ascii(tokens) {
+        if self.may_fold_beyond_ascii(is_beyond) {
             return Places::Anywhere;
         }
-        self.align(block, tokens)
+        if has_columns { self.align(block, tokens) } else { Places::Nowhere }
     }
 
-    /// Whether some character of the lines may fold to an ASCII letter of the text.
-    fn may_fold_beyond_ascii(&self, tokens: &[Token]) -> bool {
-        if !self.is_folded {
-            return false;
+    /// The classes of the text's bytes, in either case where that does not matter.
+    fn classes(&self) -> u8 {
+        let classes = classes_of(&self.needle);
+        if self.is_folded {
+            classes | classes_of(&self.needle.to_ascii_uppercase())
+        } else {
+            classes
         }
-        let is_beyond = |token: &Token| match token {
-            Token::Byte(byte) => *byte >= 0x80,
-            Token::Column(_, classes) => classes & OTHER != 0,
-        };
-        !self.needle.is_ascii()
-            || (memchr::memchr3(b's', b'k', b'i', &self.needle).is_some()
-                && tokens.iter().any(is_beyond))
+    }
+
+    /// Whether some character of the lines may fold to an ASCII letter of the text, given whether
+    /// there are any beyond ASCII.
+    fn may_fold_beyond_ascii(&self, is_beyond: bool) -> bool {
+        let has_foreign = || memchr::memchr3(b's', b'k', b'i', &self.needle).is_some();
+        self.is_folded && (!self.needle.is_ascii() || (is_beyond && has_foreign()))
     }
 
     /// Follows the text through the shape from every place where it could begin. A column stands

@@ -1,6 +1,8 @@
 //! Numbers of a column: distances from the smallest, or between neighbours.
 
-use crate::encoding::bits::{pack, unpack};
+use std::ops::Range;
+
+use crate::encoding::bits::{pack, packed_len, unpack};
 use crate::encoding::cursor::{Cursor, put_signed};
 use crate::encoding::packed;
 use crate::error::Result;
@@ -73,37 +75,66 @@ fn range_of(values: impl Iterator<Item = i64>) -> (i64, u32) {
     (least, u64::BITS - (most.wrapping_sub(least) as u64).leading_zeros())
 }
 
-/// Reads `count` numbers onto the end of `out`.
-pub(super) fn decode(
-    head: &mut Cursor<'_>,
-    bits: &mut Cursor<'_>,
+/// Numbers whose description was read, and that are read themselves when somebody wants them.
+#[derive(Debug)]
+pub(super) struct Packed {
+    form: u8,
+    before: i64,
+    least: i64,
+    width: u32,
     count: usize,
-    out: &mut Vec<i64>,
-) -> Result<()> {
-    let form = head.u8()?;
-    let start = out.len();
-    let mut before = 0;
-    match form {
-        WHOLE | WHOLE_STEPS => {
-            if form == WHOLE_STEPS {
-                before = head.signed()?;
+    /// Where they stand among the bits of all columns.
+    at: Range<usize>,
+}
+
+impl Packed {
+    /// Reads the description of `count` numbers, and passes over the numbers themselves; `bits` is
+    /// what is left of `all_bits` bytes.
+    pub(super) fn decode(
+        head: &mut Cursor<'_>,
+        (bits, all_bits): (&mut Cursor<'_>, usize),
+        count: usize,
+    ) -> Result<Self> {
+        let start = all_bits - bits.remaining();
+        let form = head.u8()?;
+        let (mut before, mut least, mut width) = (0, 0, 0);
+        match form {
+            WHOLE | WHOLE_STEPS => {
+                if form == WHOLE_STEPS {
+                    before = head.signed()?;
+                }
+                least = head.signed()?;
+                width = u32::from(head.u8()?);
+                if width > 64 {
+                    return Err(head.corrupt());
+                }
+                bits.take(packed_len(count, width))?;
             }
-            let least = head.signed()?;
-            let width = u32::from(head.u8()?);
-            if width > 64 {
-                return Err(head.corrupt());
+            GROUPS | GROUP_STEPS => packed::skip(bits, count)?,
+            _ => return Err(head.corrupt()),
+        }
+        let at = start..all_bits - bits.remaining();
+        Ok(Self { form, before, least, width, count, at })
+    }
+
+    /// Reads the numbers from the bits of all columns.
+    pub(super) fn read(&self, all_bits: &[u8]) -> Result<Vec<i64>> {
+        let mut bits = Cursor::new(all_bits.get(self.at.clone()).unwrap_or_default(), "numbers");
+        let mut out = Vec::with_capacity(self.count);
+        if matches!(self.form, WHOLE | WHOLE_STEPS) {
+            let distances = unpack(&mut bits, self.count, self.width)?;
+            let number = |distance: u64| self.least.wrapping_add(distance as i64);
+            out.extend(distances.into_iter().map(number));
+        } else {
+            packed::decode(&mut bits, self.count, &mut out)?;
+        }
+        if matches!(self.form, WHOLE_STEPS | GROUP_STEPS) {
+            let mut before = self.before;
+            for value in &mut out {
+                before = value.wrapping_add(before);
+                *value = before;
             }
-            let distances = unpack(bits, count, width)?;
-            out.extend(distances.into_iter().map(|distance| least.wrapping_add(distance as i64)));
         }
-        GROUPS | GROUP_STEPS => packed::decode(bits, count, out)?,
-        _ => return Err(head.corrupt()),
+        Ok(out)
     }
-    if matches!(form, WHOLE_STEPS | GROUP_STEPS) {
-        for value in &mut out[start..] {
-            before = value.wrapping_add(before);
-            *value = before;
-        }
-    }
-    Ok(())
 }
