@@ -152,6 +152,7 @@ impl ColumnSweep {
 
     /// Pushes the rows of `rows` that may pass, ascending; those that line filters drop are not
     /// among them.
+    #[allow(clippy::too_many_arguments, reason = "a batch, its rows, what is known, and where to")]
     pub(super) fn run(
         &mut self,
         batch: &Batch,
