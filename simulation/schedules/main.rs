@@ -11,6 +11,7 @@ mod tests {
 
     const RUNS: u64 = 10_000;
 
+    #[expect(clippy::disallowed_methods, reason = "no configuration reaches a test")]
     fn number(name: &str) -> Option<u64> {
         std::env::var(name).ok()?.parse().ok()
     }

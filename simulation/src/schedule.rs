@@ -106,7 +106,7 @@ pub fn run(seed: u64) -> Result<Told, Broken> {
     let runtime = runtime.map_err(|_| Broken::Stuck("start a runtime"))?;
     runtime.block_on(async {
         let random = SeededRandom::new(seed);
-        let nodes = 3 + (random.next_u64() % 3 == 0) as usize;
+        let nodes = 3 + usize::from(random.next_u64().is_multiple_of(3));
         let cluster = Cluster::new(nodes, seed).await;
         let store = cluster.open_store().await.ok_or(Broken::Stuck("open a store"))?;
         let querier = Querier::new(store);

@@ -60,7 +60,7 @@ impl Cluster {
         };
         let bucket = MemoryBucket::default();
         let querier = open_store(&bucket, &clock).await;
-        let (disks, ingesters) = (vec![MemoryDirectory::new(); 0], Vec::new());
+        let (disks, ingesters) = (Vec::new(), Vec::new());
         let mut cluster = Self { bucket, clock, config, is_replicated, disks, ingesters, querier };
         for index in 0..count {
             cluster.disks.push(MemoryDirectory::new());

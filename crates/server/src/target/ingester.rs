@@ -77,14 +77,15 @@ fn leave(ingester: Arc<Ingester>) -> BoxFuture<'static, Result<(), Failure>> {
 fn translate(app: &App) -> Config {
     let settings = &app.config.ingester;
     let flush_bytes = settings.flush_size.0;
+    // One set of heads fills while the other is flushed. With replicas, two more wait for what others
+    // store.
+    let heads: u64 = if app.config.replication_factor() > 1 { 4 } else { 2 };
     Config {
         instance: app.instance_id(),
         wal_dir: app.config.wal_directory().into(),
         wal_sync: wal_sync(settings),
         flush_bytes,
-        // One set of heads fills while the other is flushed. With replicas, two more wait for what
-        // others store.
-        memory_bytes_max: if app.config.replication_factor() > 1 { 4 } else { 2 } * flush_bytes,
+        memory_bytes_max: heads * flush_bytes,
         outage_bytes_max: settings.outage_memory.0,
         max_chunk_age: settings.max_chunk_age,
         chunk_idle_period: settings.chunk_idle_period,
