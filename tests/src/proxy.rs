@@ -44,6 +44,10 @@ impl Proxy {
     /// # Panics
     ///
     /// When no port is free.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test that panics fails; its tasks end with it"
+    )]
     pub async fn start(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port").to_string();

@@ -84,6 +84,8 @@ impl Server {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "./test names the programs in the environment")]
+    #[expect(clippy::print_stderr, reason = "the output of a failed test")]
     async fn start<F: Future<Output = Option<()>>>(kind: &Kind, ready: impl Fn(u16) -> F) -> Self {
         let program = std::env::var(kind.variable).unwrap_or_else(|_| {
             let (variable, name) = (kind.variable, kind.name);

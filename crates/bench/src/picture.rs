@@ -53,6 +53,7 @@ impl Axis {
 }
 
 /// Draws curves.
+#[expect(clippy::too_many_lines, reason = "one statement for each part of the picture")]
 pub fn draw(curves: &[Curve]) -> String {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let sizes = Axis::over(points().map(|point| point.0));

@@ -32,7 +32,8 @@ pub(crate) struct Merged {
     pub(crate) left_out: LeftOutRows,
 }
 
-/// A segment that is not uploaded yet.
+/// A segment that is not uploaded yet. A few exist at once, so their size matters little.
+#[expect(clippy::large_enum_variant, reason = "one for each segment of a merge")]
 pub(crate) enum Output {
     InMemory(EncodedSegment),
     InFiles { name: SegmentName, bytes: u64, spill: SpillFiles },

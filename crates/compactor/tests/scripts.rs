@@ -2,6 +2,8 @@
 //! ingester lay rows out. How rows are kept must not change an answer: fresh or compacted, as
 //! columns or as plain lines, with indexes or without.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "scripts/layout.rs"]
 mod layout;
 #[path = "../../../tests/src/script.rs"]

@@ -144,16 +144,14 @@ impl SchedulerCore {
 
     fn cancel(&self, key: TaskKey) {
         match self.tasks.lock().remove(&key) {
-            Some(State::Waiting(ticket, _)) => {
-                if self.queue.cancel(ticket).is_some() {
-                    self.metrics.queue_length.dec();
-                }
+            Some(State::Waiting(ticket, _)) if self.queue.cancel(ticket).is_some() => {
+                self.metrics.queue_length.dec();
             }
             Some(State::Running(stop, _)) => {
                 // The worker may be gone; then nobody needs to be told.
                 let _ = stop.send(true);
             }
-            None => {}
+            Some(State::Waiting(..)) | None => {}
         }
     }
 

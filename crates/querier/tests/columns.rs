@@ -118,11 +118,11 @@ fn check(source: &mut SegmentSource, query: &str) {
 fn check_all(source: &mut SegmentSource, name: &str, stride: usize, from: usize) {
     for (at, stages) in STAGES.iter().enumerate() {
         let log = format!("{{app=~`.+`}} {stages}").replace('%', name);
-        if (at + from) % stride == 0 {
+        if (at + from).is_multiple_of(stride) {
             check(source, &log);
         }
         for (of, metric) in METRICS.iter().enumerate() {
-            if (at * METRICS.len() + of + from) % (stride * 4) == 0 {
+            if (at * METRICS.len() + of + from).is_multiple_of(stride * 4) {
                 check(source, &metric.replace('@', &log).replace('%', name));
             }
         }

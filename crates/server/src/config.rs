@@ -360,6 +360,7 @@ pub struct Compactor {
 }
 
 /// Where segments are kept.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum StorageChoice {
     /// In files below a folder.

@@ -175,7 +175,7 @@ fn slot(draw: &Draw, kind: usize, row: usize) -> Vec<u8> {
         5 => format!("{:016x}", draw.0.next_u64()),
         6 => format!("{}.{}ms", small, small % 7),
         7 => format!("1970-01-01T00:00:{:02}.{small:03}Z", row % 60),
-        _ if small % 5 == 0 => return vec![b'v', 0xff, b'0' + (small % 10) as u8],
+        _ if small.is_multiple_of(5) => return vec![b'v', 0xff, b'0' + (small % 10) as u8],
         _ => format!("v{}é", small % 3),
     };
     text.into_bytes()

@@ -6,6 +6,9 @@ use serde_json::json;
 use super::super::fake::{self, Answer, FakeServer, Request};
 use super::*;
 
+/// Values by key.
+type Records = BTreeMap<String, Vec<u8>>;
+
 /// As much of a Consul agent as a ring needs.
 struct FakeConsul {
     records: watch::Sender<(u64, BTreeMap<String, Vec<u8>>)>,
@@ -34,7 +37,7 @@ impl FakeConsul {
             return Answer::Full(500, String::new(), b"no leader".to_vec());
         }
         let key = request.path.trim_start_matches("/v1/kv/").replace("%2F", "/");
-        let change = |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>)| {
+        let change = |change: &dyn Fn(&mut Records)| {
             self.records.send_modify(|(index, records)| {
                 *index += 1;
                 change(records);

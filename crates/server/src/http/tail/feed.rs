@@ -74,6 +74,7 @@ fn entry_of(row: RowRef, bytes: &[u8]) -> TailEntry<'_> {
 }
 
 /// Receives new entries. Dropping it ends the subscription.
+#[expect(clippy::large_enum_variant, reason = "one for each tail")]
 pub(super) enum Feed {
     /// From this process.
     Local(TailReceiver),

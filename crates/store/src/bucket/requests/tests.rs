@@ -11,7 +11,10 @@ const AT: Duration = Duration::from_millis(250);
 
 /// Reads that answer when the test says so, in the order in which they were sent.
 #[derive(Clone, Default)]
-struct Reads(Rc<RefCell<Vec<oneshot::Sender<Result<u32, &'static str>>>>>);
+struct Reads(Rc<RefCell<Vec<Pending>>>);
+
+/// Where the answer to one read goes.
+type Pending = oneshot::Sender<Result<u32, &'static str>>;
 
 impl Reads {
     fn send(&self) -> impl Future<Output = Result<u32, &'static str>> + use<> {
