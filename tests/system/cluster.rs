@@ -67,6 +67,8 @@ impl Finding {
 }
 
 /// A member's configuration: small heads, much compaction, no limit that is met by accident.
+///
+/// Frontends and queriers meet at every scheduler.
 fn configuration(
     finding: &Finding,
     member: &Member,
@@ -75,6 +77,15 @@ fn configuration(
     s3: &str,
 ) -> String {
     let storage = S3::storage(s3);
+    let schedulers = all.iter().filter(|member| member.target == "query-scheduler");
+    let schedulers: Vec<String> =
+        schedulers.map(|scheduler| format!("\"127.0.0.1:{}\"", scheduler.http)).collect();
+    let schedulers = schedulers.join(", ");
+    let meeting = match member.target {
+        "query-frontend" => format!("frontend: {{scheduler_address: [{schedulers}]}}\n"),
+        "querier" => format!("frontend_worker: {{scheduler_address: [{schedulers}]}}\n"),
+        _ => String::new(),
+    };
     let addresses = match finding {
         Finding::Addresses => {
             let ingesters = all.iter().filter(|member| member.target == "ingester");
@@ -86,7 +97,7 @@ fn configuration(
     };
     let (ring, blocks) = finding.ring(member, all);
     format!(
-        "target: {target}\n{blocks}\
+        "target: {target}\n{blocks}{meeting}\
          common: {{path_prefix: {folder}/data, {ring}, instance_addr: 127.0.0.1, \
          storage: {storage}}}\n\
          ingester: {{{addresses}lifecycler: {{id: {name}}}, flush_size: 1MB, \
@@ -180,20 +191,27 @@ async fn ordeal(finding: Finding) {
     let proxy = Proxy::start(&s3.address()).await;
     let folder = tempfile::tempdir().unwrap();
     let has_replicas = finding.has_replicas();
-    let roles = [("distributor", 2), ("ingester", 3), ("read", 2), ("compactor", 1)];
+    // With replicas the read path is taken apart, too.
+    let reading: &[(&str, usize)] = if has_replicas {
+        &[("query-scheduler", 2), ("querier", 2), ("query-frontend", 2)]
+    } else {
+        &[("read", 2)]
+    };
+    let roles = [("distributor", 2), ("ingester", 3), ("compactor", 1)];
+    let roles = roles.iter().chain(reading).copied();
     let member = |target, number| Member::new(target, number, &format!("zone-{number}"));
     let members = roles
-        .into_iter()
         .flat_map(|(target, count)| (1..=count).map(move |number| member(target, number)))
         .collect();
     let mut cluster = started(folder.path(), members, finding, proxy.address()).await;
-    let readers = cluster.clients(&["read"]);
+    let readers = cluster.clients(&["read", "query-frontend"]);
     let load = Load::begin(&cluster.clients(&["distributor"]), &readers, Expect::Everything);
     load.await_progress("by all", PROGRESS).await;
 
-    let killed =
-        ["distributor-1", "read-1", "compactor-1", "ingester-1", "ingester-2", "ingester-3"];
-    for name in killed {
+    let killed = ["distributor-1", "compactor-1", "ingester-1", "ingester-2", "ingester-3"];
+    let reading = reading.iter().map(|(target, _)| format!("{target}-1"));
+    for name in killed.into_iter().map(str::to_owned).chain(reading) {
+        let name = name.as_str();
         cluster.kill(name);
         // Without replicas the entries of one ingester wait until it is back.
         if name.starts_with("ingester") && !has_replicas {

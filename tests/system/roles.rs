@@ -97,7 +97,7 @@ async fn check(client: &Client, count: i64) {
         let expected = (0..count).map(|number| format!("{tenant} {number}"));
         assert_eq!(distinct, expected.collect::<BTreeSet<_>>());
         let sum = [
-            ("query", r#"sum(count_over_time({app=~".+"}[10000s]))"#.to_owned()),
+            ("query", r#"sum(count_over_time({app=~".+"}[10001s]))"#.to_owned()),
             ("time", end.to_string()),
         ];
         let sum: Vec<(&str, &str)> = sum.iter().map(|(k, v)| (*k, &**v)).collect();

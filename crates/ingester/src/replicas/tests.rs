@@ -241,7 +241,12 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Flush(index) => cluster.ingesters[index].flush(None).await.unwrap(),
             Step::Pass(seconds) => cluster.pass(seconds).await,
-            Step::Crash(index) => cluster.crash(index).await,
+            Step::Crash(index) => {
+                cluster.crash(index).await;
+                // Queriers list again when an ingester has restarted: it does not know any more
+                // what it stored.
+                cluster.querier.refresh().await.unwrap();
+            }
             Step::Read => check(&cluster, &kept)?,
         }
     }

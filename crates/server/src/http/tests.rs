@@ -118,8 +118,8 @@ async fn requests_are_answered_by_route() {
     check("/nothing", "404", "404 page not found\n").await;
     check("/loki/api/v1/push", "405", "").await;
     check("/log_level", "200", "{\"message\":\"Current log level is error\"}").await;
-    let services = "distributor => Running\ningester => Running\nruntime-config => Running\n\
-                    server => Running\nstore => Running\n";
+    let services = "distributor => Running\ningester => Running\ningester-client => Running\n\
+                    ring => Running\nruntime-config => Running\nserver => Running\nstore => Running\n";
     check("/services", "200", services).await;
     served.stop().await;
 }
