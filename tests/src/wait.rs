@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longest time any condition may take to come true.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Asks `condition` again and again until it answers a value.
 ///

@@ -53,7 +53,7 @@ impl Finding {
         };
         let common = format!(
             "replication_factor: 3, ring: {{kvstore: {{{store}}}, heartbeat_period: 1s, \
-             heartbeat_timeout: 10s, zone_awareness_enabled: true, \
+             heartbeat_timeout: 30s, zone_awareness_enabled: true, \
              instance_availability_zone: \"{}\"}}",
             member.zone
         );
@@ -129,6 +129,12 @@ async fn disturbance() {
 /// Waits until a client finds all of a ledger; other processes' segments are learned of now and
 /// then.
 async fn await_everything(ledger: &system::ledger::Ledger, client: &Client, logs: &str) {
+    // A machine that is busy may take processes for dead for a while.
+    wait::until("queries are answered", || async {
+        let answer = client.get("/loki/api/v1/labels", &[]).await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
     let difference = wait::until("everything is found", || async {
         let difference = ledger.compare(client).await;
         let is_final = difference.missing.is_empty() || !difference.doubled.is_empty();

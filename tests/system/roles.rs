@@ -185,7 +185,9 @@ async fn a_tail_hears_ingesters_elsewhere() {
     let ingester = cluster.start("ingester", "ingester", "").await;
     let using = using(&[ingester.port()]);
     let distributor = cluster.start("distributor", "distributor", &using).await;
-    let querier = cluster.start("querier", "read", &using).await;
+    // The tail begins long ago.
+    let reading = format!("{using}limits_config: {{max_query_length: 0s}}\n");
+    let querier = cluster.start("querier", "read", &reading).await;
     push(&distributor.client(), 0..1).await;
     let query = encode(r#"{app=~".+"}"#);
     let url = format!(

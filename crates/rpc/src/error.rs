@@ -98,8 +98,8 @@ impl From<Status> for Error {
             Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition => ErrorKind::Conflict,
             Code::ResourceExhausted => ErrorKind::LimitExceeded,
             Code::DataLoss => ErrorKind::Corrupt,
-            Code::Internal | Code::OutOfRange | Code::Unimplemented => ErrorKind::Internal,
-            // A broken connection is told as unknown, too.
+            Code::OutOfRange | Code::Unimplemented => ErrorKind::Internal,
+            // A broken connection is told as unknown; one that speaks something else, as internal.
             _ => ErrorKind::Unavailable,
         });
         Self {
