@@ -36,6 +36,12 @@ pub trait RecentSource: Source + Send {
     fn holder(&self, _origin: u64) -> u64 {
         0
     }
+
+    /// Whether there are several holders. Then a row may be held by more than one of them, or by one
+    /// while another has stored it already.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// No recent rows: for queriers that only read segments, and for tests.

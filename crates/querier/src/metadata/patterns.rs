@@ -1,12 +1,14 @@
 //! Shapes of lines, and how often each comes up over time.
 //!
-//! Lines are read when patterns are asked for. When there are many, some blocks stand for all and
-//! their counts are scaled up.
+//! Lines are read when patterns are asked for. When there are many, some blocks of segments, and
+//! some rows of heads, stand for all and their counts are scaled up. A row that several replicas
+//! hold counts once.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use logql::eval::Control;
 use logql::source::{Batch, Piece, Selection, Want, WantLines, WantMetadata};
 use model::level::LEVEL_NAME;
@@ -90,19 +92,35 @@ fn mine(
 ) -> Result<Vec<PatternSeries>, Error> {
     let source = rows.source();
     let pieces = source.pieces(&Selection::all(matchers, range))?;
-    let total: u64 = pieces.iter().map(|piece| piece.rows).sum();
-    let every = usize::try_from(total.div_ceil(ROWS_MAX)).unwrap_or(usize::MAX).max(1);
-    let sampled: Vec<&Piece> = pieces.iter().step_by(every).collect();
-    let looked_at: u64 = sampled.iter().map(|piece| piece.rows).sum();
-    let mut counts = Counts { range, step_ns, miners: HashMap::new(), found: HashMap::new() };
+    let rows_of = |pieces: &[&Piece]| pieces.iter().map(|piece| piece.rows).sum::<u64>();
+    let every = rows_of(&pieces.iter().collect::<Vec<_>>()).div_ceil(ROWS_MAX).max(1);
+    // Replicas cut their heads differently, so of heads some rows are taken, the same ones of all
+    // replicas.
+    let (heads, blocks): (Vec<&Piece>, Vec<&Piece>) = pieces.iter().partition(|p| p.is_head);
+    let step = usize::try_from(every).unwrap_or(usize::MAX);
+    let sampled: Vec<&Piece> = blocks.iter().copied().step_by(step).collect();
+    let scale = rows_of(&blocks) as f64 / rows_of(&sampled).max(1) as f64;
+    let mut counts = Counts::new(range, step_ns);
     let metadata = WantMetadata::Names(vec![LEVEL_NAME.to_owned()]);
     let want = Want { lines: WantLines::Text, metadata };
     for piece in sampled {
         control.check()?;
-        counts.add(&source.load(piece, &want)?);
+        counts.add(&source.load(piece, &want)?, Taken { every: 1, weight: scale });
     }
-    let scale = total as f64 / looked_at.max(1) as f64;
-    Ok(counts.finish(scale))
+    for piece in heads {
+        control.check()?;
+        counts.add(&source.load(piece, &want)?, Taken { every, weight: every as f64 });
+    }
+    Ok(counts.finish())
+}
+
+/// Which rows of a batch are looked at.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    /// One of so many, told by stream and time.
+    every: u64,
+    /// How many rows one stands for.
+    weight: f64,
 }
 
 /// Counts by level, pattern and time.
@@ -110,17 +128,32 @@ struct Counts {
     range: TimeRange,
     step_ns: i64,
     miners: HashMap<String, Miner>,
-    found: HashMap<(String, usize), BTreeMap<i64, u64>>,
+    found: HashMap<(String, usize), BTreeMap<i64, f64>>,
+    /// Hashes of rows that may have copies.
+    seen: HashSet<u64>,
 }
 
 impl Counts {
-    fn add(&mut self, batch: &Batch) {
+    fn new(range: TimeRange, step_ns: i64) -> Self {
+        let (miners, found, seen) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Self { range, step_ns, miners, found, seen }
+    }
+
+    fn add(&mut self, batch: &Batch, taken: Taken) {
         let levels = batch.metadata.iter().find(|column| column.name() == LEVEL_NAME);
         for run in &batch.runs {
             for row in run.rows.clone() {
                 let at = Timestamp(batch.timestamps[row]);
                 let Ok(line) = std::str::from_utf8(batch.lines.row(row)) else { continue };
                 if !self.range.contains(at) {
+                    continue;
+                }
+                let place = hash_of(&(run.fingerprint.0, at.0));
+                if taken.every > 1 && place % taken.every != 0 {
+                    continue;
+                }
+                let may_have_copies = run.copies.is_some_and(|copies| copies.contains(at));
+                if may_have_copies && !self.seen.insert(hash_of(&(place, line))) {
                     continue;
                 }
                 let level = levels.and_then(|levels| levels.get(row));
@@ -132,19 +165,19 @@ impl Counts {
                 let Some(cluster) = miner.add(line) else { continue };
                 let step = at.0.div_euclid(self.step_ns) * self.step_ns;
                 let samples = self.found.entry((level.to_owned(), cluster)).or_default();
-                *samples.entry(step).or_default() += 1;
+                *samples.entry(step).or_default() += taken.weight;
             }
         }
     }
 
-    fn finish(self, scale: f64) -> Vec<PatternSeries> {
+    fn finish(self) -> Vec<PatternSeries> {
         // Two clusters may have come to the same shape.
         let mut merged: BTreeMap<(String, String), BTreeMap<i64, u64>> = BTreeMap::new();
         for ((level, cluster), samples) in self.found {
             let Some(miner) = self.miners.get(&level) else { continue };
             let into = merged.entry((miner.pattern(cluster), level)).or_default();
             for (at, count) in samples {
-                *into.entry(at).or_default() += (count as f64 * scale).round() as u64;
+                *into.entry(at).or_default() += count.round() as u64;
             }
         }
         let mut series: Vec<(u64, PatternSeries)> = merged
@@ -160,4 +193,10 @@ impl Counts {
         series.truncate(PATTERNS_MAX);
         series.into_iter().map(|(_, series)| series).collect()
     }
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }

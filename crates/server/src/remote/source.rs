@@ -214,6 +214,10 @@ impl RecentSource for RemoteSource {
         let numbers = self.numbers.lock();
         numbers.origins.get(origin as usize).map_or(0, |(member, _)| *member as u64)
     }
+
+    fn is_shared(&self) -> bool {
+        self.failures.replicas().members.len() > 1
+    }
 }
 
 impl Source for RemoteSource {
