@@ -22,6 +22,8 @@ pub struct Parts {
     pub scheduler: Slot<Scheduler>,
     /// Queries.
     pub querier: Slot<querier::Querier>,
+    /// The places in which queriers' work runs in this process.
+    pub gate: Slot<frontend::Gate>,
     /// Queries on their way to queriers.
     pub frontend: Slot<frontend::Frontend>,
     /// Compaction, retention and deletion.
