@@ -79,9 +79,10 @@ impl IngesterRole for IngesterOf {
                 Some((news(&tenant, &entries, &receiver), receiver))
             }
         });
-        // Otherwise the listener would wait for it when the process stops.
-        let stop = self.0.stop.clone();
-        Ok(news.take_until(async move { stop.requested().await }).boxed())
+        // Otherwise the listener would wait for it when the process stops. Until it drains, entries
+        // may still arrive.
+        let drain = self.0.drain.clone();
+        Ok(news.take_until(async move { drain.requested().await }).boxed())
     }
 
     fn flush(&self, tenant: Option<TenantId>) -> BoxFuture<'_, Result<(), Error>> {
