@@ -16,6 +16,8 @@ pub struct Parts {
     pub ingester: Slot<ingester::Ingester>,
     /// The ingesters of other processes; absent where this process uses its own.
     pub cluster: Slot<Cluster>,
+    /// Connections to other processes, once somebody needs one.
+    pub pool: Slot<rpc::Pool>,
     /// The rings that this process follows; absent where it is alone.
     pub rings: Slot<Rings>,
     /// Queues of queries, for frontends and queriers elsewhere.

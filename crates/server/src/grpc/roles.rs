@@ -176,6 +176,7 @@ impl HealthRole for ProcessHealth {
         let is_ready = self.0.readiness() == Readiness::Ready;
         match service {
             "" => Some(is_ready),
+            "sigyn.index.v1.Index" if self.0.routes().serves("index-gateway") => Some(is_ready),
             "sigyn.ingester.v1.Ingester" if self.0.routes().serves("ingester") => Some(is_ready),
             _ => None,
         }
