@@ -81,8 +81,8 @@ async fn questions_about_labels_wait_for_their_turn() {
     let (place, _) = gate.enter("another tenant", &[]).await.unwrap();
     // One of the two waits for the place, and there is room for no second.
     let stats = format!("/loki/api/v1/index/stats?query={}", encoded("{app=\"web\"}"));
-    let asked = [served.get("/loki/api/v1/labels", ""), served.get(&stats, "")].map(Box::pin);
-    let [labels, stats] = asked;
+    let labels = Box::pin(served.get("/loki/api/v1/labels", ""));
+    let stats = Box::pin(served.get(&stats, ""));
     let (first, other) = futures_util::future::select(labels, stats).await.factor_first();
     assert!(first.0.starts_with("HTTP/1.1 429"), "{}", first.0);
     assert_eq!(first.1, b"too many outstanding requests");
