@@ -120,6 +120,7 @@ pub(crate) fn segment_of(
 pub(crate) struct TestHead {
     pub(crate) rows: Vec<TestRow>,
     pub(crate) flushed_as: Vec<SegmentName>,
+    pub(crate) holder: u64,
 }
 
 /// Heads by tenant, to be changed while queries run.
@@ -144,6 +145,14 @@ impl Recent for TestHeads {
 impl RecentSource for TestSnapshot {
     fn flushed_as(&self, origin: u64) -> Vec<SegmentName> {
         self.0[origin as usize].flushed_as.clone()
+    }
+
+    fn holder(&self, origin: u64) -> u64 {
+        self.0[origin as usize].holder
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.iter().any(|head| head.holder != 0)
     }
 }
 

@@ -1,13 +1,15 @@
 //! Shapes of lines, and how often each comes up over time.
 //!
-//! Lines are read when patterns are asked for. When there are many, some blocks stand for all and
-//! their counts are scaled up. Where lines are kept as shapes and columns, a few lines of each shape
-//! tell the pattern of all of them.
+//! Lines are read when patterns are asked for. When there are many, some blocks of segments, and
+//! some rows of heads, stand for all and their counts are scaled up. A row that several replicas
+//! hold counts once. Where lines are kept as shapes and columns, a few lines of each shape tell the
+//! pattern of all of them.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use logql::eval::Control;
 use logql::source::{Batch, Piece, Selection, Want, WantLines, WantMetadata};
 use model::column_lines::ColumnLines;
@@ -96,21 +98,38 @@ fn mine(
 ) -> Result<Vec<PatternSeries>, Error> {
     let source = rows.source();
     let pieces = source.pieces(&Selection::all(matchers, range))?;
-    let total: u64 = pieces.iter().map(|piece| piece.rows).sum();
-    let every = usize::try_from(total.div_ceil(ROWS_MAX)).unwrap_or(usize::MAX).max(1);
-    let sampled: Vec<&Piece> = pieces.iter().step_by(every).collect();
-    let looked_at: u64 = sampled.iter().map(|piece| piece.rows).sum();
+    let rows_of = |pieces: &[&Piece]| pieces.iter().map(|piece| piece.rows).sum::<u64>();
+    let every = rows_of(&pieces.iter().collect::<Vec<_>>()).div_ceil(ROWS_MAX).max(1);
+    // Replicas cut their heads differently, so of heads some rows are taken, the same of all of them.
+    let (heads, blocks): (Vec<&Piece>, Vec<&Piece>) = pieces.iter().partition(|p| p.is_head);
+    let step = usize::try_from(every).unwrap_or(usize::MAX);
+    let sampled: Vec<&Piece> = blocks.iter().copied().step_by(step).collect();
+    let scale = rows_of(&blocks) as f64 / rows_of(&sampled).max(1) as f64;
     let mut counts = Counts::new(range, step_ns);
     let metadata = WantMetadata::Names(vec![LEVEL_NAME.to_owned()]);
     let want = Want { lines: WantLines::Columns, metadata };
     for piece in sampled {
         control.check()?;
         let batch = source.load(piece, &want)?;
-        counts.add(&batch);
+        counts.add(&batch, Taken { every: 1, weight: scale });
         logql::eval::check_columns(&batch)?;
     }
-    let scale = total as f64 / looked_at.max(1) as f64;
-    Ok(counts.finish(scale))
+    for piece in heads {
+        control.check()?;
+        let batch = source.load(piece, &want)?;
+        counts.add(&batch, Taken { every, weight: every as f64 });
+        logql::eval::check_columns(&batch)?;
+    }
+    Ok(counts.finish())
+}
+
+/// Which rows of a batch are looked at.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    /// One of so many, told by stream and time.
+    every: u64,
+    /// How many rows one stands for.
+    weight: f64,
 }
 
 /// Counts by level, pattern and time.
@@ -119,16 +138,19 @@ struct Counts {
     step_ns: i64,
     /// By level's place in `found`'s keys.
     miners: Vec<(String, Miner)>,
-    found: HashMap<(usize, usize), BTreeMap<i64, u64>>,
+    found: HashMap<(usize, usize), BTreeMap<i64, f64>>,
+    /// Hashes of rows that may have copies.
+    seen: HashSet<u64>,
 }
 
 impl Counts {
     fn new(range: TimeRange, step_ns: i64) -> Self {
         let unknown = (Level::Unknown.as_str().to_owned(), Miner::default());
-        Self { range, step_ns, miners: vec![unknown], found: HashMap::new() }
+        let (found, seen) = (HashMap::new(), HashSet::new());
+        Self { range, step_ns, miners: vec![unknown], found, seen }
     }
 
-    fn add(&mut self, batch: &Batch) {
+    fn add(&mut self, batch: &Batch, taken: Taken) {
         let levels = batch.metadata.iter().find(|column| column.name() == LEVEL_NAME);
         let mut samples = batch.columns.as_deref().map(Samples::new);
         let mut line = Vec::new();
@@ -137,6 +159,24 @@ impl Counts {
                 let at = Timestamp(batch.timestamps[row]);
                 if !self.range.contains(at) {
                     continue;
+                }
+                let place = hash_of(&(run.fingerprint.0, at.0));
+                if taken.every > 1 && place % taken.every != 0 {
+                    continue;
+                }
+                let may_have_copies = run.copies.is_some_and(|copies| copies.contains(at));
+                if may_have_copies {
+                    let key = match &batch.columns {
+                        Some(columns) => {
+                            line.clear();
+                            columns.append_line(row, at.0, &mut line);
+                            hash_of(&(place, &line[..]))
+                        }
+                        None => hash_of(&(place, batch.lines.row(row))),
+                    };
+                    if !self.seen.insert(key) {
+                        continue;
+                    }
                 }
                 let level = levels.and_then(|levels| levels.get(row));
                 let level = self.level(level.unwrap_or(Level::Unknown.as_str()));
@@ -153,7 +193,8 @@ impl Counts {
                 };
                 let Some(cluster) = cluster else { continue };
                 let step = at.0.div_euclid(self.step_ns) * self.step_ns;
-                *self.found.entry((level, cluster)).or_default().entry(step).or_default() += 1;
+                let samples = self.found.entry((level, cluster)).or_default();
+                *samples.entry(step).or_default() += taken.weight;
             }
         }
     }
@@ -170,14 +211,14 @@ impl Counts {
         self.miners.len() - 1
     }
 
-    fn finish(self, scale: f64) -> Vec<PatternSeries> {
+    fn finish(self) -> Vec<PatternSeries> {
         // Two clusters may have come to the same shape.
         let mut merged: BTreeMap<(String, String), BTreeMap<i64, u64>> = BTreeMap::new();
         for ((level, cluster), samples) in self.found {
             let (level, miner) = &self.miners[level];
             let into = merged.entry((miner.pattern(cluster), level.clone())).or_default();
             for (at, count) in samples {
-                *into.entry(at).or_default() += (count as f64 * scale).round() as u64;
+                *into.entry(at).or_default() += count.round() as u64;
             }
         }
         let mut series: Vec<(u64, PatternSeries)> = merged
@@ -193,6 +234,12 @@ impl Counts {
         series.truncate(PATTERNS_MAX);
         series.into_iter().map(|(_, series)| series).collect()
     }
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Clusters of lines that were taken apart: of every shape some lines are looked at, evenly spread,
