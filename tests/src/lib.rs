@@ -5,6 +5,7 @@
 //! The tests themselves stand in `system/`, grouped by promise. They speak HTTP only, wait on
 //! conditions with a deadline, and scan the program's log for errors nobody expected.
 
+pub mod chance;
 pub mod client;
 pub mod cluster;
 pub mod ledger;

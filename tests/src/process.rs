@@ -26,11 +26,16 @@ pub struct Start {
     pub wrapper: Vec<String>,
 }
 
-/// The program, built once per test run with the profile of the tests.
+/// The program: the one that `SIGYN_TEST_BINARY` names, else built once per test run with the
+/// profile of the tests.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "who has built another program names it")]
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Ok(path) = std::env::var("SIGYN_TEST_BINARY") {
+            return path.into();
+        }
         let test = std::env::current_exe().expect("a test knows its own path");
         let profile = test.ancestors().nth(2).expect("tests lie in PROFILE/deps").to_path_buf();
         let mut cargo = Command::new(env!("CARGO"));
