@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod load;
 pub mod process;
 pub mod proxy;
+pub mod recorded;
 pub mod script;
 pub mod servers;
 pub mod wait;

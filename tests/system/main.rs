@@ -14,6 +14,7 @@ mod object_storage;
 mod operate;
 mod push;
 mod queries;
+mod recorded;
 mod results_cache;
 mod roles;
 mod tail;
