@@ -15,6 +15,7 @@ mod operate;
 mod push;
 mod queries;
 mod reading;
+mod recorded;
 mod results_cache;
 mod roles;
 mod tail;
