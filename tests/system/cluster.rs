@@ -31,7 +31,7 @@ async fn disturbance() {
 
 /// Waits until a client finds all of a ledger; other processes' segments are learned of now and
 /// then.
-async fn await_everything(ledger: &system::ledger::Ledger, client: &Client, logs: &str) {
+pub(crate) async fn await_everything(ledger: &system::ledger::Ledger, client: &Client, logs: &str) {
     // A machine that is busy may take processes for dead for a while.
     wait::until("queries are answered", || async {
         let answer = client.get("/loki/api/v1/labels", &[]).await.ok()?;

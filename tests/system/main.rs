@@ -9,6 +9,7 @@ mod cluster;
 mod compaction;
 mod durability;
 mod grammar;
+mod hand_over;
 mod logql;
 mod object_storage;
 mod operate;
