@@ -283,6 +283,15 @@ impl ColumnLines for LineColumns {
         }
     }
 
+    fn numbers(&self, column: u32) -> Option<&[i64]> {
+        match self.block.columns.get(column as usize)? {
+            Column::Number { list, digits: Digits::Canonical | Digits::Fixed(_), .. } => {
+                self.block.numbers(*list).ok()
+            }
+            _ => None,
+        }
+    }
+
     fn append_line(&self, row: usize, timestamp: i64, out: &mut Vec<u8>) {
         let start = out.len();
         let result = match (self.block.rows.get(row), self.ranks.get(row)) {
