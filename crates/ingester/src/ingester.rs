@@ -402,4 +402,4 @@ mod leave;
 #[cfg(test)]
 mod tests;
 
-pub use leave::{HandedOver, Successor};
+pub use leave::{HandedOver, Successor, Successors};

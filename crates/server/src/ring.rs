@@ -4,11 +4,12 @@
 //! distributors. A role that lives in a ring joins it when it can serve, and leaves before the
 //! listeners close, so that what it holds can be read until the end.
 
+pub mod hand_over;
 pub mod peers;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -41,6 +42,8 @@ pub struct Rings {
     /// Followed where gateways are found in it.
     index_gateways: Option<Arc<RingClient>>,
     lives: Mutex<Vec<Life>>,
+    /// This process in the ring of ingesters.
+    ingester: OnceLock<Arc<Lifecycler>>,
 }
 
 /// This process in one ring.
@@ -74,6 +77,7 @@ impl Rings {
         let in_ring = app.config.index_gateway.is_in_ring();
         let index_gateways = in_ring.then(|| follow("index-gateway", &others));
         let lives = Mutex::default();
+        let ingester = OnceLock::new();
         Ok(Some(Arc::new(Self {
             stores,
             environment,
@@ -81,6 +85,7 @@ impl Rings {
             distributors,
             index_gateways,
             lives,
+            ingester,
         })))
     }
 
@@ -108,16 +113,21 @@ impl Rings {
         self.environment.clock.now()
     }
 
+    /// This process in the ring of ingesters; `None` before it joined, and where it is none.
+    #[must_use]
+    pub fn ingester(&self) -> Option<&Arc<Lifecycler>> {
+        self.ingester.get()
+    }
+
     /// Joins the ring of ingesters. `hand_over` is what the ingester does before it goes.
     ///
     /// # Errors
     ///
     /// When the instance has no usable name or address, or could not register.
-    pub async fn join_as_ingester(
-        &self,
-        app: &App,
-        hand_over: impl FnOnce() -> BoxFuture<'static, Result<(), Failure>> + Send + 'static,
-    ) -> Result<(), Failure> {
+    pub async fn join_as_ingester<H>(&self, app: &App, hand_over: H) -> Result<(), Failure>
+    where
+        H: FnOnce(Arc<Lifecycler>) -> BoxFuture<'static, Result<(), Failure>> + Send + 'static,
+    {
         let (common, own) = (&app.config.ring, &app.config.lifecycler);
         let file = if own.tokens_file.is_empty() { &common.tokens_file } else { &own.tokens_file };
         let count = if own.num_tokens == 0 { common.num_tokens } else { own.num_tokens };
@@ -138,7 +148,10 @@ impl Rings {
             forget_after: own.autoforget_unhealthy.then_some(ring.heartbeat_timeout),
         };
         let lifecycler = Lifecycler::new(config, Arc::clone(&self.ingesters))?;
-        lifecycler.set_hand_over(hand_over);
+        let own = Arc::clone(&lifecycler);
+        lifecycler.set_hand_over(move || hand_over(own));
+        // Before it is PENDING for others, who may hand over at once.
+        let _ = self.ingester.set(Arc::clone(&lifecycler));
         self.join(lifecycler).await
     }
 

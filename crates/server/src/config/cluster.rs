@@ -96,6 +96,7 @@ pub struct Lifecycler {
     pub heartbeat_period: Duration,
     pub observe_period: Duration,
     pub join_after: Duration,
+    pub max_transfer_retries: u32,
     pub final_sleep: Duration,
     pub unregister_on_shutdown: bool,
     pub zone: String,
@@ -186,6 +187,7 @@ impl Default for Lifecycler {
             heartbeat_period: Duration::from_secs(5),
             observe_period: Duration::ZERO,
             join_after: Duration::ZERO,
+            max_transfer_retries: 0,
             final_sleep: Duration::ZERO,
             unregister_on_shutdown: true,
             zone: String::new(),
@@ -263,7 +265,9 @@ pub(super) static CLUSTER: &[Key<Config>] = keys! { Config;
     "ingester.lifecycler.observe_period", "ingester.observe-period", lifecycler.observe_period,
         "How long new tokens are watched for conflicts before they are used.";
     "ingester.lifecycler.join_after", "ingester.join-after", lifecycler.join_after,
-        "How long to wait, as PENDING, for a leaving ingester to hand its entries over.";
+        "How long to wait, as PENDING, for a leaving ingester to hand its entries over. One that kept its tokens does not wait.";
+    "ingester.max_transfer_retries", "ingester.max-transfer-retries", lifecycler.max_transfer_retries,
+        "How often a leaving ingester looks for one that is PENDING, in its own zone where zones are used, to hand its entries and tokens over to, before it flushes them; 0 flushes at once.";
     "ingester.lifecycler.final_sleep", "ingester.final-sleep", lifecycler.final_sleep,
         "How long an ingester that leaves stays readable after it has flushed; longer than other processes take to notice new segments.";
     "ingester.lifecycler.unregister_on_shutdown", "ingester.unregister-on-shutdown", lifecycler.unregister_on_shutdown,

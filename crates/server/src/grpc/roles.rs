@@ -13,11 +13,12 @@ use ingester::{Ingester, TailEntries, TailReceiver};
 use model::{ErrorKind, Matcher, TenantId, TimeRange};
 use rpc::Error;
 use rpc::health::HealthRole;
-use rpc::ingester::{Heads, HeadsView, IngesterRole, TailNews};
+use rpc::ingester::{Giver, Heads, HeadsView, IngesterRole, TailNews, TakeOver};
 use rpc::scheduler::{FromFrontend, FromWorker, SchedulerRole, ToFrontend, ToWorker};
 
 use crate::app::{App, Readiness};
 use crate::local::LocalHeads;
+use crate::ring::hand_over::Taking;
 
 /// How long a caller waits for an ingester that starts or stops.
 const ABSENT_WAIT: Duration = Duration::from_secs(1);
@@ -93,10 +94,17 @@ impl IngesterRole for IngesterOf {
         .boxed()
     }
 
-    fn take_over(&self, _batch: AppendBatch) -> BoxFuture<'_, Result<(), Error>> {
-        // Whoever leaves flushes, which needs no successor.
-        let refused = Error::new(ErrorKind::Unavailable, "this ingester takes over no heads");
-        async move { Err(refused) }.boxed()
+    fn take_over(&self, giver: Giver) -> BoxFuture<'_, Result<Box<dyn TakeOver>, Error>> {
+        async move {
+            let ingester = self.find()?;
+            let rings = self.0.parts.rings.find();
+            let life = rings.as_ref().and_then(|rings| rings.ingester());
+            let life = life
+                .ok_or_else(|| Error::new(ErrorKind::Unavailable, "this ingester is in no ring"))?;
+            let taking = Taking::begin(ingester, life, giver).await?;
+            Ok(Box::new(taking) as Box<dyn TakeOver>)
+        }
+        .boxed()
     }
 }
 

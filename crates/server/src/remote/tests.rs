@@ -15,7 +15,7 @@ use logql::source::{Batch, Piece, Selection, Source, SourceError, StreamSummary,
 use model::{Entry, ErrorKind, Labels, Matcher, TenantId, TimeRange, Timestamp};
 use parking_lot::Mutex;
 use querier::{Recent, RecentSource};
-use rpc::ingester::{Heads, HeadsView, IngesterRole, TailNews};
+use rpc::ingester::{Giver, Heads, HeadsView, IngesterRole, TailNews, TakeOver};
 use rpc::{Error, Pool, PoolConfig};
 use runtime::clock::{ManualClock, SystemClock};
 use runtime::random::SystemRandom;
@@ -99,8 +99,8 @@ impl IngesterRole for Role {
         async { Ok(()) }.boxed()
     }
 
-    fn take_over(&self, _batch: AppendBatch) -> BoxFuture<'_, Result<(), Error>> {
-        async { Ok(()) }.boxed()
+    fn take_over(&self, _giver: Giver) -> BoxFuture<'_, Result<Box<dyn TakeOver>, Error>> {
+        async { Err(Error::new(ErrorKind::Unavailable, "takes over nothing")) }.boxed()
     }
 }
 

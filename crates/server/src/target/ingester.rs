@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use ingester::{Config, Dependencies, Ingester, Metrics, Replicas, WalSync};
+use hash_ring::Lifecycler;
+use ingester::{Config, Dependencies, Ingester, Metrics, Replicas, Successors, WalSync};
+use rpc::Pool;
 use runtime::Failure;
+use runtime::clock::Clock;
 use runtime::random::SystemRandom;
 use runtime::service::Service;
 
@@ -15,6 +18,8 @@ use crate::app::App;
 use crate::config;
 use crate::http::admin::shutdown_marker;
 use crate::limits::{self, RoleLimits};
+use crate::remote::cluster::pool;
+use crate::ring::hand_over::RingSuccessors;
 use crate::ring::peers::StoringOrder;
 
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
@@ -46,7 +51,9 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
             ingester.prepare_shutdown(tokio::fs::try_exists(&marker).await.unwrap_or(false));
             starting.parts.ingester.fill(Arc::clone(&ingester));
             if let Some(rings) = starting.parts.rings.find() {
-                rings.join_as_ingester(&starting, move || leave(ingester)).await?;
+                let successors = successors(&starting)?;
+                let leave = move |life| leave(ingester, life, successors);
+                rings.join_as_ingester(&starting, leave).await?;
             }
             Ok(())
         })
@@ -69,9 +76,33 @@ fn replicas(app: &App) -> Option<Arc<dyn Replicas>> {
     Some(Arc::new(StoringOrder::new(rings, app)))
 }
 
-/// Stores everything; the ring sees to it that others have the time to notice.
-fn leave(ingester: Arc<Ingester>) -> BoxFuture<'static, Result<(), Failure>> {
-    async move { Ok(ingester.leave(None, Duration::ZERO).await?) }.boxed()
+/// The way to ingesters that take over, and how often it is tried.
+type Way = (Arc<Pool>, Arc<dyn Clock>, u32);
+
+/// How successors are found; `None` where everything is flushed.
+fn successors(app: &App) -> Result<Option<Way>, Failure> {
+    let attempts = app.config.lifecycler.max_transfer_retries;
+    if attempts == 0 {
+        return Ok(None);
+    }
+    Ok(Some((pool(app)?, Arc::clone(&app.clock), attempts)))
+}
+
+/// Hands over, or stores everything; the ring sees to it that others have the time to notice. One
+/// that keeps its place for the restart hands nothing over.
+fn leave(
+    ingester: Arc<Ingester>,
+    life: Arc<Lifecycler>,
+    way: Option<Way>,
+) -> BoxFuture<'static, Result<(), Failure>> {
+    async move {
+        let way = way.filter(|_| life.unregisters_on_shutdown());
+        let successors =
+            way.map(|(pool, clock, attempts)| RingSuccessors::new(life, pool, clock, attempts));
+        let successors = successors.as_ref().map(|successors| successors as &dyn Successors);
+        Ok(ingester.leave(successors, Duration::ZERO).await?)
+    }
+    .boxed()
 }
 
 fn translate(app: &App) -> Config {
