@@ -1,5 +1,7 @@
 //! Many real processes that work as one.
 
+mod settings;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,8 @@ use futures_util::future::join_all;
 
 use crate::client::Client;
 use crate::process::{Sigyn, Start, free_port};
+
+pub use settings::{Finding, Settings};
 
 /// One process: what it runs, and where others reach it. All of it outlives restarts.
 #[derive(Debug, Clone)]
@@ -23,6 +27,10 @@ pub struct Member {
     pub grpc: u16,
     /// Port of its gossip.
     pub gossip: u16,
+    /// The address on which it listens, and at which everybody finds it.
+    pub address: String,
+    /// A command line put in front of the program, such as `ip netns exec`.
+    pub wrapper: Vec<String>,
 }
 
 /// Running members. Dropping it kills them all; the folder belongs to the caller.
@@ -46,6 +54,8 @@ impl Member {
             http: free_port(),
             grpc: free_port(),
             gossip: free_port(),
+            address: "127.0.0.1".to_owned(),
+            wrapper: Vec::new(),
         }
     }
 }
@@ -88,7 +98,18 @@ impl Cluster {
     /// When there is no such member.
     #[must_use]
     pub fn client(&self, name: &str) -> Client {
-        Client::new(&format!("http://127.0.0.1:{}", self.members[self.index(name)].0.http))
+        Client::new(&self.base(name))
+    }
+
+    /// The URL of a member's API.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such member.
+    #[must_use]
+    pub fn base(&self, name: &str) -> String {
+        let member = &self.members[self.index(name)].0;
+        format!("http://{}:{}", member.address, member.http)
     }
 
     /// Ends a member as a power cut would (SIGKILL).
@@ -197,8 +218,8 @@ impl Cluster {
         let (member, process) = &mut self.members[index];
         let folder = self.folder.join(&member.name);
         let config = (self.configure)(member, &folder, &all);
-        let start = Start { config, wrapper: Vec::new() };
-        *process = Some(Sigyn::spawn_on(member.http, &folder, &start));
+        let start = Start { config, wrapper: member.wrapper.clone() };
+        *process = Some(Sigyn::spawn_at(&member.address, member.http, &folder, &start));
     }
 
     fn running(&self) -> impl Iterator<Item = (&Member, &Sigyn)> {

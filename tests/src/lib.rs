@@ -5,12 +5,14 @@
 //! The tests themselves stand in `system/`, grouped by promise. They speak HTTP only, wait on
 //! conditions with a deadline, and scan the program's log for errors nobody expected.
 
+pub mod chance;
 pub mod client;
 pub mod cluster;
 pub mod ledger;
 pub mod load;
 pub mod process;
 pub mod proxy;
+pub mod recorded;
 pub mod script;
 pub mod servers;
 pub mod wait;

@@ -13,6 +13,7 @@ use crate::wait;
 /// A running `sigyn`. Dropping it kills the process; the folder belongs to the caller.
 pub struct Sigyn {
     child: Child,
+    address: String,
     port: u16,
     folder: PathBuf,
 }
@@ -26,11 +27,16 @@ pub struct Start {
     pub wrapper: Vec<String>,
 }
 
-/// The program, built once per test run with the profile of the tests.
+/// The program: the one that `SIGYN_TEST_BINARY` names, else built once per test run with the
+/// profile of the tests.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "who has built another program names it")]
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Ok(path) = std::env::var("SIGYN_TEST_BINARY") {
+            return path.into();
+        }
         let test = std::env::current_exe().expect("a test knows its own path");
         let profile = test.ancestors().nth(2).expect("tests lie in PROFILE/deps").to_path_buf();
         let mut cargo = Command::new(env!("CARGO"));
@@ -78,6 +84,17 @@ impl Sigyn {
     /// When it cannot be started at all.
     #[must_use]
     pub fn spawn_on(port: u16, folder: &Path, start: &Start) -> Self {
+        Self::spawn_at("127.0.0.1", port, folder, start)
+    }
+
+    /// As [`Sigyn::spawn_on`], with its API found at an address of the caller's choice; the
+    /// configuration has to say that it listens there.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started at all.
+    #[must_use]
+    pub fn spawn_at(address: &str, port: u16, folder: &Path, start: &Start) -> Self {
         let config = folder.join("sigyn.yaml");
         fs::create_dir_all(folder).expect("the folder can be made");
         fs::write(&config, configuration(folder, &start.config)).expect("a file can be written");
@@ -97,7 +114,7 @@ impl Sigyn {
             .stderr(Stdio::from(log))
             .spawn()
             .expect("the program starts");
-        Self { child, port, folder: folder.to_path_buf() }
+        Self { child, address: address.to_owned(), port, folder: folder.to_path_buf() }
     }
 
     /// Waits until `/ready` answers 200.
@@ -109,7 +126,7 @@ impl Sigyn {
     /// A client of this process.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(&format!("http://127.0.0.1:{}", self.port))
+        Client::new(&format!("http://{}:{}", self.address, self.port))
     }
 
     /// The process's number.

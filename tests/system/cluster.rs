@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use system::client::Client;
-use system::cluster::{Cluster, Member};
+use system::cluster::{Cluster, Finding, Member, Settings};
 use system::ledger::Difference;
 use system::load::{Expect, Load};
 use system::proxy::{Fault, Proxy};
@@ -18,107 +18,10 @@ const PROGRESS: usize = 1000;
 /// How long a disturbance lasts.
 const DISTURBANCE: Duration = Duration::from_secs(5);
 
-/// How members find each other.
-enum Finding {
-    /// They do not: each works alone on the common bucket.
-    Not,
-    /// Every ingester is named; a tenant's entries go to one of them.
-    Addresses,
-    /// By gossip; three replicas, one in each zone.
-    Gossip,
-    /// In etcd, at this URL; three replicas, one in each zone.
-    Etcd(String),
-}
-
-impl Finding {
-    /// Keys of the `common` block, and blocks of their own.
-    fn ring(&self, member: &Member, all: &[Member]) -> (String, String) {
-        let (store, block) = match self {
-            Self::Not | Self::Addresses => {
-                return ("replication_factor: 1".to_owned(), String::new());
-            }
-            Self::Gossip => {
-                let others: Vec<String> =
-                    all.iter().map(|other| format!("\"127.0.0.1:{}\"", other.gossip)).collect();
-                let block = format!(
-                    "memberlist: {{join_members: [{}], bind_addr: [127.0.0.1], bind_port: {}}}\n",
-                    others.join(", "),
-                    member.gossip
-                );
-                ("store: memberlist".to_owned(), block)
-            }
-            Self::Etcd(url) => {
-                (format!("store: etcd, etcd: {{endpoints: [\"{url}\"]}}"), String::new())
-            }
-        };
-        let common = format!(
-            "replication_factor: 3, ring: {{kvstore: {{{store}}}, heartbeat_period: 1s, \
-             heartbeat_timeout: 30s, zone_awareness_enabled: true, \
-             instance_availability_zone: \"{}\"}}",
-            member.zone
-        );
-        (common, block)
-    }
-
-    /// Whether pushes and queries go on while one ingester is away.
-    fn has_replicas(&self) -> bool {
-        matches!(self, Self::Gossip | Self::Etcd(_))
-    }
-}
-
-/// A member's configuration: small heads, much compaction, no limit that is met by accident.
-///
-/// Frontends and queriers meet at every scheduler.
-fn configuration(
-    finding: &Finding,
-    member: &Member,
-    folder: &Path,
-    all: &[Member],
-    s3: &str,
-) -> String {
-    let storage = S3::storage(s3);
-    let schedulers = all.iter().filter(|member| member.target == "query-scheduler");
-    let schedulers: Vec<String> =
-        schedulers.map(|scheduler| format!("\"127.0.0.1:{}\"", scheduler.http)).collect();
-    let schedulers = schedulers.join(", ");
-    let meeting = match member.target {
-        "query-frontend" => format!("frontend: {{scheduler_address: [{schedulers}]}}\n"),
-        "querier" => format!("frontend_worker: {{scheduler_address: [{schedulers}]}}\n"),
-        _ => String::new(),
-    };
-    let addresses = match finding {
-        Finding::Addresses => {
-            let ingesters = all.iter().filter(|member| member.target == "ingester");
-            let addresses: Vec<String> =
-                ingesters.map(|ingester| format!("\"127.0.0.1:{}\"", ingester.http)).collect();
-            format!("addresses: [{}], ", addresses.join(", "))
-        }
-        _ => String::new(),
-    };
-    let (ring, blocks) = finding.ring(member, all);
-    format!(
-        "target: {target}\n{blocks}{meeting}\
-         common: {{path_prefix: {folder}/data, {ring}, instance_addr: 127.0.0.1, \
-         storage: {storage}}}\n\
-         ingester: {{{addresses}lifecycler: {{id: {name}}}, flush_size: 1MB, \
-         flush_check_period: 100ms}}\n\
-         compactor: {{compaction_interval: 5s, superseded_delete_delay: 2m}}\n\
-         limits_config: {{ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, \
-         per_stream_rate_limit: 1GB, per_stream_rate_limit_burst: 1GB, \
-         reject_old_samples: false, max_global_streams_per_user: 0, query_timeout: 10s}}\n",
-        target = member.target,
-        folder = folder.display(),
-        name = member.name,
-    )
-}
-
 /// Members that find each other in one way, with their segments behind `s3`.
 async fn started(folder: &Path, members: Vec<Member>, finding: Finding, s3: &str) -> Cluster {
-    let s3 = s3.to_owned();
-    let configure = move |member: &Member, folder: &Path, all: &[Member]| {
-        configuration(&finding, member, folder, all, &s3)
-    };
-    Cluster::start(folder, members, Box::new(configure)).await
+    let settings = Settings::new(finding, S3::storage(s3));
+    Cluster::start(folder, members, settings.configure()).await
 }
 
 #[allow(clippy::disallowed_methods, reason = "a disturbance lasts some real time")]

@@ -6,11 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rand::RngExt;
 use reqwest::StatusCode;
 use serde_json::Value;
+use system::chance::Chance;
 use system::client::{Client, Line, encode};
 use system::ledger::{Difference, Ledger, write_until};
 use system::process::{Sigyn, Start};
@@ -42,12 +42,6 @@ fn busy(retention: bool) -> Start {
 fn base() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
     (now / DAY_NS - 2) * DAY_NS
-}
-
-#[allow(clippy::disallowed_methods, reason = "the instant of a crash is random, not awaited")]
-async fn random_pause(millis_max: u64) {
-    let millis = rand::rng().random_range(0..millis_max);
-    tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
 /// Lines of which half are deleted, by the number of their request.
@@ -183,6 +177,7 @@ async fn deletes(client: &Client) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_at_any_instant_loses_doubles_and_resurrects_nothing() {
+    let chance = Chance::from_environment("crashes of compaction");
     let folder = tempfile::tempdir().unwrap();
     let base = base();
     let ledger = Arc::new(Mutex::new(Ledger::starting_at(base)));
@@ -201,16 +196,16 @@ async fn a_crash_at_any_instant_loses_doubles_and_resurrects_nothing() {
             let client = sigyn.client();
             tokio::select! {
                 asked = requests.one(&client) => asked.unwrap(),
-                () = random_pause(60) => {}
+                () = chance.pause(60) => {}
             }
         }
         if crash % 5 == 0 {
             let client = sigyn.client();
             let flush = tokio::spawn(async move { client.post("/flush", &[], "").await.is_ok() });
-            random_pause(30).await;
+            chance.pause(30).await;
             flush.abort();
         }
-        random_pause(250).await;
+        chance.pause(250).await;
         sigyn.kill();
         stop.store(true, Ordering::Relaxed);
         writing.await.unwrap();

@@ -5,9 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use rand::RngExt;
+use system::chance::Chance;
 use system::ledger::{Difference, Ledger, write_until};
 use system::process::{Sigyn, Start};
 use system::wait;
@@ -22,21 +21,16 @@ fn busy() -> Start {
     Start { config, wrapper: Vec::new() }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the instant of a crash is random, not awaited")]
-async fn random_pause(millis_max: u64) {
-    let millis = rand::rng().random_range(0..millis_max);
-    tokio::time::sleep(Duration::from_millis(millis)).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_at_any_instant_loses_and_doubles_nothing() {
+    let chance = Chance::from_environment("crashes");
     let folder = tempfile::tempdir().unwrap();
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     for crash in 0..CRASHES {
         let sigyn = Sigyn::spawn(folder.path(), &busy());
         // Every fourth crash hits the start itself, while the log is replayed.
         if crash % 4 == 3 {
-            random_pause(120).await;
+            chance.pause(120).await;
             sigyn.kill();
             continue;
         }
@@ -44,12 +38,12 @@ async fn a_crash_at_any_instant_loses_and_doubles_nothing() {
         let stop = Arc::new(AtomicBool::new(false));
         let writing =
             tokio::spawn(write_until(4, sigyn.client(), Arc::clone(&ledger), Arc::clone(&stop)));
-        random_pause(400).await;
+        chance.pause(400).await;
         if crash % 5 == 0 {
             // Cut a flush of everything in half.
             let client = sigyn.client();
             let flush = tokio::spawn(async move { client.post("/flush", &[], "").await.is_ok() });
-            random_pause(40).await;
+            chance.pause(40).await;
             flush.abort();
         }
         sigyn.kill();

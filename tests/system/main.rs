@@ -15,6 +15,8 @@ mod object_storage;
 mod operate;
 mod push;
 mod queries;
+mod reading;
+mod recorded;
 mod results_cache;
 mod roles;
 mod tail;

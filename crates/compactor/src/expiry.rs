@@ -57,7 +57,7 @@ impl Compactor {
             match self.judge(&segment, retention).await? {
                 Verdict::Keep => {}
                 Verdict::Delete => {
-                    self.store.delete(&segment.name).await?;
+                    self.remove(&segment).await?;
                     self.metrics.removed(Reason::expired);
                     tracing::info!(%tenant, segment = %segment.name, "an expired segment is deleted");
                 }
@@ -119,7 +119,7 @@ impl Compactor {
             if bytes <= bytes_max {
                 break;
             }
-            self.store.delete(&segment.name).await?;
+            self.remove(&segment).await?;
             self.metrics.removed(Reason::size);
             bytes -= segment.bytes;
             let age = self.clock.now().0.saturating_sub(segment.name.last().0);

@@ -90,7 +90,7 @@ impl Compactor {
             // Nothing is left, and what was there is hidden from queries.
             None => {
                 for input in inputs {
-                    self.store.delete(&input.name).await?;
+                    self.remove(input).await?;
                     self.metrics.removed(Reason::deleted);
                 }
             }

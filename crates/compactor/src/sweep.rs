@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use segment::limits::LEVEL_MAX;
 use store::StoredSegment;
 
 use crate::compactor::Compactor;
@@ -35,15 +34,18 @@ impl Compactor {
             due
         };
         // A segment goes after those whose rows it had taken over, which would otherwise be seen
-        // again.
+        // again with what it had left out. They may have come later than it was superseded: a
+        // flush whose log was not retired is stored again under its old name.
         due.sort_by_key(|segment| segment.name.level());
         let mut left = superseded.len() - due.len();
+        let mut stored = self.stored();
         for segment in due {
-            if segment.name.level() == LEVEL_MAX && self.has_stored_parent(&segment).await? {
+            if self.parents(&segment).await?.iter().any(|parent| stored.contains_key(parent)) {
                 left += 1;
                 continue;
             }
             self.store.delete(&segment.name).await?;
+            stored.remove(&segment.name.hash());
             self.metrics.removed(Reason::superseded);
         }
         self.metrics.superseded.set(left as i64);
@@ -52,18 +54,46 @@ impl Compactor {
         Ok(())
     }
 
-    /// Whether a segment is stored whose rows this one took over: above the highest level there is
-    /// none that would tell.
-    async fn has_stored_parent(&self, segment: &StoredSegment) -> Result<bool, Error> {
-        let footer = match self.store.footer(segment).await {
-            Ok(footer) => footer,
+    /// Removes a segment whose rows are to be gone, and before it everything stored whose rows it
+    /// had taken over: without it, they would be seen again.
+    pub(crate) async fn remove(&self, segment: &StoredSegment) -> Result<(), Error> {
+        let stored = self.stored();
+        let mut found: Vec<Arc<StoredSegment>> = Vec::new();
+        let mut parents = self.parents(segment).await?;
+        while let Some(parent) = parents.pop() {
+            let Some(parent) = stored.get(&parent) else { continue };
+            if !found.contains(parent) {
+                found.push(Arc::clone(parent));
+                parents.extend(self.parents(parent).await?);
+            }
+        }
+        found.sort_by_key(|segment| segment.name.level());
+        for parent in found {
+            self.store.delete(&parent.name).await?;
+            self.metrics.removed(Reason::superseded);
+        }
+        self.store.delete(&segment.name).await?;
+        Ok(())
+    }
+
+    /// Every segment that exists, superseded or not, by hash.
+    fn stored(&self) -> HashMap<u128, Arc<StoredSegment>> {
+        let catalog = self.store.catalog();
+        let of = |tenant| catalog.all(tenant).into_iter().chain(catalog.superseded(tenant));
+        let tenants = catalog.tenants();
+        tenants.iter().flat_map(of).map(|segment| (segment.name.hash(), segment)).collect()
+    }
+
+    /// The segments whose rows this one took over, by hash.
+    async fn parents(&self, segment: &StoredSegment) -> Result<Vec<u128>, Error> {
+        if segment.name.level() == 0 {
+            return Ok(Vec::new());
+        }
+        match self.store.footer(segment).await {
+            Ok(footer) => Ok(footer.parents().to_vec()),
             // Another compactor removed it.
-            Err(store::Error::NotFound { .. }) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        let (catalog, tenant) = (self.store.catalog(), segment.name.tenant());
-        let stored = catalog.all(tenant).into_iter().chain(catalog.superseded(tenant));
-        let mut hashes = stored.map(|stored| stored.name.hash());
-        Ok(hashes.any(|hash| footer.parents().binary_search(&hash).is_ok()))
+            Err(store::Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 }

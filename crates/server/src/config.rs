@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::credentials::Credential;
-use cluster::{Lifecycler, Memberlist, RingSettings};
+use cluster::{IndexGateway, Lifecycler, Memberlist, RingSettings};
 use limits::TenantLimits;
 use setting::{ByteSize, Structured};
 
@@ -40,6 +40,7 @@ pub struct Config {
     pub ring: RingSettings,
     pub memberlist: Memberlist,
     pub lifecycler: Lifecycler,
+    pub index_gateway: IndexGateway,
     pub worker_scheduler_addresses: Vec<String>,
     pub scheduler_max_outstanding: usize,
     pub schema_configs: Structured<Vec<SchemaPeriod>>,
@@ -407,6 +408,7 @@ impl Default for Config {
             ring: RingSettings::default(),
             memberlist: Memberlist::default(),
             lifecycler: Lifecycler::default(),
+            index_gateway: IndexGateway::default(),
             worker_scheduler_addresses: Vec::new(),
             scheduler_max_outstanding: 32_000,
             schema_configs: Structured::default(),
@@ -710,6 +712,7 @@ impl Config {
         };
         one_of("server.log_level", &self.server.log_level, &["debug", "info", "warn", "error"]);
         one_of("server.log_format", &self.server.log_format, &["logfmt", "json"]);
+        one_of("index_gateway.mode", &self.index_gateway.mode, &["simple", "ring"]);
         problems.extend(self.storage_choice().err());
         problems.extend(self.ring_place().err());
         problems.extend(

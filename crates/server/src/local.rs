@@ -20,7 +20,7 @@ use querier::{NothingRecent, Recent, RecentSource};
 use segment::SegmentName;
 
 use crate::app::App;
-pub use executor::{LocalExecutor, task_error};
+pub use executor::{LocalExecutor, enter, task_error};
 
 /// How long a client waits for an ingester that starts or stops.
 const ABSENT_WAIT: Duration = Duration::from_secs(1);

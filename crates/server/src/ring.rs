@@ -28,8 +28,10 @@ use crate::app::App;
 use crate::config::Config;
 use crate::config::cluster::RingPlace;
 
-/// Distributors that stay silent are forgotten after so many times the timeout.
+/// Distributors and index gateways that stay silent are forgotten after so many times the timeout.
 const FORGET_TIMEOUTS: u32 = 2;
+/// Tokens of an index gateway.
+const GATEWAY_TOKENS: usize = 128;
 
 /// The rings of this process.
 pub struct Rings {
@@ -37,6 +39,8 @@ pub struct Rings {
     environment: Environment,
     ingesters: Arc<RingClient>,
     distributors: Arc<RingClient>,
+    /// Followed where gateways are found in it.
+    index_gateways: Option<Arc<RingClient>>,
     lives: Mutex<Vec<Life>>,
     /// This process in the ring of ingesters.
     ingester: OnceLock<Arc<Lifecycler>>,
@@ -70,9 +74,19 @@ impl Rings {
             zone_aware: false,
         };
         let distributors = follow("distributor", &others);
+        let in_ring = app.config.index_gateway.is_in_ring();
+        let index_gateways = in_ring.then(|| follow("index-gateway", &others));
         let lives = Mutex::default();
         let ingester = OnceLock::new();
-        Ok(Some(Arc::new(Self { stores, environment, ingesters, distributors, lives, ingester })))
+        Ok(Some(Arc::new(Self {
+            stores,
+            environment,
+            ingesters,
+            distributors,
+            index_gateways,
+            lives,
+            ingester,
+        })))
     }
 
     /// The ring of ingesters.
@@ -85,6 +99,12 @@ impl Rings {
     #[must_use]
     pub fn distributors(&self) -> &Arc<RingClient> {
         &self.distributors
+    }
+
+    /// The ring of index gateways, where they are found in one.
+    #[must_use]
+    pub fn index_gateways(&self) -> Option<&Arc<RingClient>> {
+        self.index_gateways.as_ref()
     }
 
     /// Tells the time that heartbeats are compared with.
@@ -141,18 +161,39 @@ impl Rings {
     ///
     /// As [`Self::join_as_ingester`].
     pub async fn join_as_distributor(&self, app: &App) -> Result<(), Failure> {
+        self.join_without_hand_over(app, &self.distributors, 1).await
+    }
+
+    /// Joins the ring of index gateways, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::join_as_ingester`].
+    pub async fn join_as_index_gateway(&self, app: &App) -> Result<(), Failure> {
+        match &self.index_gateways {
+            Some(ring) => self.join_without_hand_over(app, ring, GATEWAY_TOKENS).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn join_without_hand_over(
+        &self,
+        app: &App,
+        ring: &Arc<RingClient>,
+        tokens: usize,
+    ) -> Result<(), Failure> {
         let common = &app.config.ring;
         let config = LifecyclerConfig {
             id: app.instance_id().into(),
             address: address(app).into(),
-            tokens: TokenStrategy::Random { count: 1 },
+            tokens: TokenStrategy::Random { count: tokens },
             heartbeat_period: common.heartbeat_period,
             min_ready_duration: Duration::ZERO,
             readiness_check_ring_health: false,
             forget_after: Some(common.heartbeat_timeout * FORGET_TIMEOUTS),
             ..LifecyclerConfig::default()
         };
-        self.join(Lifecycler::new(config, Arc::clone(&self.distributors))?).await
+        self.join(Lifecycler::new(config, Arc::clone(ring))?).await
     }
 
     async fn join(&self, lifecycler: Arc<Lifecycler>) -> Result<(), Failure> {

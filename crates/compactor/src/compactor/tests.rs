@@ -98,6 +98,58 @@ async fn expired_segments_are_deleted_and_expired_streams_written_out() {
     assert_eq!(rig.objects().await, 0);
 }
 
+/// Everything expires after ten days, and what `debug` says after one.
+fn short_debug() -> Limits {
+    let day = 24 * HOUR;
+    let short = RetentionRule {
+        matchers: vec![Matcher::new("app", MatchOp::Equal, "debug").unwrap()],
+        priority: 1,
+        period: day,
+    };
+    Limits { retention: Arc::new(Retention::new(10 * day, vec![short])), ..Limits::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_that_is_stored_again_after_a_crash_does_not_bring_expired_rows_back() {
+    let rig = Rig::new(config(), short_debug()).await;
+    rig.clock.advance(HOUR);
+    let again = [row("debug", 1, "x"), row("web", 1, "x")];
+    let name = flush(&rig.store, 1, &again).await;
+    rig.round().await;
+    rig.clock.advance(Duration::from_secs(61));
+    rig.round().await;
+    assert_eq!(rig.objects().await, 1, "written anew without what has expired");
+    flush(&rig.store, 2, &[row("web", 2, "x")]).await;
+    rig.round().await;
+    let expected = [row("web", 1, "x"), row("web", 2, "x")];
+    assert_eq!((rig.objects().await, rows_of(&rig.store)), (3, expected.to_vec()));
+    // Its child is superseded already, and goes earlier than it.
+    rig.clock.advance(Duration::from_secs(30));
+    assert_eq!(flush(&rig.store, 1, &again).await, name);
+    rig.round().await;
+    rig.clock.advance(Duration::from_secs(31));
+    for _ in 0..3 {
+        rig.round().await;
+        assert_eq!(sorted(&rig.store), expected);
+        rig.clock.advance(Duration::from_secs(61));
+    }
+    assert_eq!((rig.objects().await, sorted(&rig.store)), (1, expected.to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_removed_for_good_does_not_come_back_from_what_it_was_made_of() {
+    let rig = Rig::new(config(), Limits::default()).await;
+    for position in 1..=3i64 {
+        flush(&rig.store, position as u64, &[row("a", position, "x")]).await;
+    }
+    rig.round().await;
+    assert_eq!(rig.objects().await, 4, "the inputs are still there");
+    let limits = Limits { retention_bytes: 1, ..Limits::default() };
+    let other = Rig::another(&rig.store, &rig.clock, Config::default(), limits);
+    other.expire(&Stop::new()).await.unwrap();
+    assert_eq!((rig.objects().await, rows_of(&rig.store)), (0, Vec::new()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_oldest_segments_go_when_there_are_too_many_bytes() {
     let limits = Limits { retention_bytes: 1, ..Limits::default() };

@@ -1,6 +1,7 @@
 //! zstd frames with a known size.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{self, DCtx, InBuffer, OutBuffer, ResetDirective};
@@ -132,14 +133,41 @@ fn check_frame(frame: &[u8], len: usize) -> Result<()> {
 
 /// Reads what [`FrameEncoder::append_blob`] wrote, of at most `max` bytes.
 pub(crate) fn decode_blob(cursor: &mut Cursor<'_>, max: usize) -> Result<Vec<u8>> {
-    let head = cursor.varint()?;
-    let len = usize::try_from(head >> 1).ok().filter(|len| *len <= max);
-    let len = len.ok_or_else(|| cursor.corrupt())?;
-    if head & 1 == 0 {
-        return cursor.take(len).map(<[u8]>::to_vec);
+    let rest = cursor.clone();
+    let chunk = rest.peek();
+    Blob::pass(cursor, chunk.len(), max)?.read(chunk)
+}
+
+/// Where a byte string that [`FrameEncoder::append_blob`] wrote stands in a chunk.
+#[derive(Debug, Clone)]
+pub(crate) struct Blob {
+    at: Range<usize>,
+    len: usize,
+    is_frame: bool,
+}
+
+impl Blob {
+    /// Passes over a byte string of at most `max` bytes in a chunk of `all` bytes.
+    pub(crate) fn pass(cursor: &mut Cursor<'_>, all: usize, max: usize) -> Result<Self> {
+        let head = cursor.varint()?;
+        let len = usize::try_from(head >> 1).ok().filter(|len| *len <= max);
+        let len = len.ok_or_else(|| cursor.corrupt())?;
+        let is_frame = head & 1 == 1;
+        let stored = if is_frame { cursor.bytes()? } else { cursor.take(len)? };
+        let end = all - cursor.remaining();
+        Ok(Self { at: end - stored.len()..end, len, is_frame })
     }
-    let frame = cursor.bytes()?;
-    decode_frame(frame, len)
+
+    /// How many bytes it has when it is read.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Reads it from the chunk.
+    pub(crate) fn read(&self, chunk: &[u8]) -> Result<Vec<u8>> {
+        let stored = chunk.get(self.at.clone()).unwrap_or_default();
+        if self.is_frame { decode_frame(stored, self.len) } else { Ok(stored.to_vec()) }
+    }
 }
 
 #[cfg(test)]

@@ -107,6 +107,34 @@ pub struct Lifecycler {
     pub autoforget_unhealthy: bool,
 }
 
+/// Gateways to the catalog.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key table")]
+pub struct IndexGateway {
+    pub mode: String,
+    pub addresses: Vec<String>,
+}
+
+impl IndexGateway {
+    /// Whether gateways are found in a ring.
+    #[must_use]
+    pub fn is_in_ring(&self) -> bool {
+        self.mode == "ring"
+    }
+
+    /// Whether queriers are to ask gateways.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.is_in_ring() || !self.addresses.is_empty()
+    }
+}
+
+impl Default for IndexGateway {
+    fn default() -> Self {
+        Self { mode: "simple".to_owned(), addresses: Vec::new() }
+    }
+}
+
 impl Default for RingSettings {
     fn default() -> Self {
         Self {
@@ -254,6 +282,10 @@ pub(super) static CLUSTER: &[Key<Config>] = keys! { Config;
         "gRPC port under which other processes reach this ingester; 0 for common.ring.instance_port.";
     "ingester.lifecycler.readiness_check_ring_health", "ingester.readiness-check-ring-health", lifecycler.readiness_check_ring_health,
         "Whether this ingester is ready only while every member of the ring is healthy; checked until it is ready for the first time.";
+    "index_gateway.mode", "index-gateway.mode", index_gateway.mode,
+        "How queriers find index gateways: simple (at the addresses of index_gateway_client) or ring (in the ring that common.ring describes; then a tenant's questions go to gateways of its own).";
+    "storage_config.tsdb_shipper.index_gateway_client.server_address", "tsdb.shipper.index-gateway-client.server-address", index_gateway.addresses,
+        "gRPC addresses of index gateways, as host:port; dns:///host:port stands for every address of a name. Queriers that run apart from ingesters and compactors then list no object storage.";
     "ingester.autoforget_unhealthy", "ingester.autoforget-unhealthy", lifecycler.autoforget_unhealthy,
         "Whether ingesters that stay silent are taken out of the ring.";
 };

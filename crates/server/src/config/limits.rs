@@ -45,6 +45,7 @@ pub struct TenantLimits {
     pub max_query_length: Duration,
     pub max_query_range: Duration,
     pub max_query_parallelism: usize,
+    pub index_gateway_shard_size: usize,
     pub max_queriers_per_tenant: usize,
     pub max_streams_matchers_per_query: usize,
     pub max_concurrent_tail_requests: usize,
@@ -217,6 +218,7 @@ impl Default for TenantLimits {
             max_query_length: Duration::from_secs(721 * 3600),
             max_query_range: Duration::ZERO,
             max_query_parallelism: 32,
+            index_gateway_shard_size: 0,
             max_queriers_per_tenant: 0,
             max_streams_matchers_per_query: 1000,
             max_concurrent_tail_requests: 10,
@@ -329,6 +331,8 @@ pub static KEYS: &[Key<TenantLimits>] = keys! { TenantLimits;
         "Longest range in brackets; 0 for no limit.";
     "max_query_parallelism", "querier.max-query-parallelism", max_query_parallelism,
         "How many pieces of one query run at once; 0 turns querying off.";
+    "index_gateway_shard_size", "index-gateway.shard-size", index_gateway_shard_size,
+        "How many of the index gateways in the ring are asked about the tenant; 0 for all.";
     "max_queriers_per_tenant", "frontend.max-queriers-per-tenant", max_queriers_per_tenant,
         "How many of the connected queriers serve the tenant, so that its queries can harm no others; 0 for all.";
     "max_streams_matchers_per_query", "querier.max-streams-matcher-per-query", max_streams_matchers_per_query,

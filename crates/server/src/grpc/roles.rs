@@ -80,9 +80,10 @@ impl IngesterRole for IngesterOf {
                 Some((news(&tenant, &entries, &receiver), receiver))
             }
         });
-        // Otherwise the listener would wait for it when the process stops.
-        let stop = self.0.stop.clone();
-        Ok(news.take_until(async move { stop.requested().await }).boxed())
+        // Otherwise the listener would wait for it when the process stops. Until it drains, entries
+        // may still arrive.
+        let drain = self.0.drain.clone();
+        Ok(news.take_until(async move { drain.requested().await }).boxed())
     }
 
     fn flush(&self, tenant: Option<TenantId>) -> BoxFuture<'_, Result<(), Error>> {
@@ -183,6 +184,7 @@ impl HealthRole for ProcessHealth {
         let is_ready = self.0.readiness() == Readiness::Ready;
         match service {
             "" => Some(is_ready),
+            "sigyn.index.v1.Index" if self.0.routes().serves("index-gateway") => Some(is_ready),
             "sigyn.ingester.v1.Ingester" if self.0.routes().serves("ingester") => Some(is_ready),
             _ => None,
         }

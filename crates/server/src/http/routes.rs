@@ -80,6 +80,7 @@ pub fn table() -> Vec<Route> {
         row(BOTH, "/ring", Open, "server", ring::ingesters),
         row(BOTH, "/distributor/ring", Open, "distributor", ring::distributors),
         row(BOTH, "/scheduler/ring", Open, "query-frontend", ring::alone),
+        row(BOTH, "/indexgateway/ring", Open, "index-gateway", ring::index_gateways),
         row(BOTH, "/compactor/ring", Open, "compactor", ring::alone),
         row(BOTH, "/memberlist", Open, "server", status::memberlist),
 
