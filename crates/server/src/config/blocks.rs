@@ -248,6 +248,8 @@ static INGESTER: &[Key<Config>] = keys! { Config;
         "Folder of the write-ahead log.";
     "ingester.wal.sync", "ingester.wal-sync", ingester.wal_sync,
         "Sigyn's own: `always` syncs before acknowledging, a duration such as 100ms syncs that often, `off` leaves it to the system.";
+    "ingester.shutdown_marker_path", "ingester.shutdown-marker-path", ingester.shutdown_marker_path,
+        "Folder of the marks that /ingester/prepare_shutdown and /ingester/prepare_downscale set; empty for that of the write-ahead log.";
     "ingester.lifecycler.id", "ingester.lifecycler.ID", ingester.id,
         "Name of this ingester; must stay the same across restarts. Defaults to the host name.";
     "ingester.addresses", "ingester.addresses", ingester.addresses,
