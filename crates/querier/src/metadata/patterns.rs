@@ -161,7 +161,7 @@ impl Counts {
                     continue;
                 }
                 let place = hash_of(&(run.fingerprint.0, at.0));
-                if taken.every > 1 && place % taken.every != 0 {
+                if taken.every > 1 && !place.is_multiple_of(taken.every) {
                     continue;
                 }
                 let may_have_copies = run.copies.is_some_and(|copies| copies.contains(at));

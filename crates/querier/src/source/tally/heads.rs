@@ -275,7 +275,7 @@ impl Sampling {
     }
 
     fn takes(self, key: StreamKey, at: i64) -> bool {
-        self.every == 1 || mixed(key.fingerprint(), at) % self.every == 0
+        self.every == 1 || mixed(key.fingerprint(), at).is_multiple_of(self.every)
     }
 }
 
