@@ -33,8 +33,9 @@ mod wait;
 
 pub(crate) use encode::Origin;
 
-/// How long an upload may take before object storage counts as gone, though it has refused nothing.
-const UPLOAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an upload or a listing may take before object storage counts as gone, though it has
+/// refused nothing.
+const STORAGE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who is told that a head is in object storage.
 pub(crate) enum Retire {
@@ -258,19 +259,23 @@ impl Flusher {
     }
 
     async fn upload(&self, segment: EncodedSegment) -> Result<(), String> {
-        let upload = self.store.upload(segment);
-        tokio::pin!(upload);
-        let stored = tokio::select! {
-            stored = &mut upload => stored,
-            () = self.heads.clock.sleep(UPLOAD_PATIENCE) => {
-                self.heads.storage_fails();
-                upload.await
-            }
-        };
+        let stored = self.ask_storage(self.store.upload(segment)).await;
         stored.map(|_| ()).map_err(|error| {
             self.heads.storage_fails();
             error.chain()
         })
+    }
+
+    /// Waits for object storage, and notes that it is gone when it takes long.
+    async fn ask_storage<T>(&self, asked: impl Future<Output = T>) -> T {
+        tokio::pin!(asked);
+        tokio::select! {
+            answer = &mut asked => answer,
+            () = self.heads.clock.sleep(STORAGE_PATIENCE) => {
+                self.heads.storage_fails();
+                asked.await
+            }
+        }
     }
 
     async fn encode(

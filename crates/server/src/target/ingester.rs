@@ -12,6 +12,7 @@ use runtime::Failure;
 use runtime::clock::Clock;
 use runtime::random::SystemRandom;
 use runtime::service::Service;
+use segment::EncodeSettings;
 
 use super::store::NoStore;
 use crate::app::App;
@@ -145,8 +146,13 @@ fn translate(app: &App) -> Config {
         max_chunk_age: settings.max_chunk_age,
         chunk_idle_period: settings.chunk_idle_period,
         flush_check_period: settings.flush_check_period,
+        encode: encode_settings(settings),
         ..Config::default()
     }
+}
+
+fn encode_settings(settings: &config::Ingester) -> EncodeSettings {
+    if settings.line_columns { EncodeSettings::to_stay() } else { EncodeSettings::default() }
 }
 
 /// The text was checked when the configuration was read. Without a log entries are still written
