@@ -21,8 +21,8 @@ async fn started(folder: &Path) -> Cluster {
     let configure = move |member: &Member, folder: &Path, all: &[Member]| {
         let others: Vec<String> =
             all.iter().map(|other| format!("\"127.0.0.1:{}\"", other.gossip)).collect();
-        // The first one takes its place at once, the second waits for it.
-        let join_after = if member.name == "ingester-1" { "0s" } else { "30m" };
+        // The second one waits for somebody to leave, the others take their places at once.
+        let join_after = if member.name == "ingester-2" { "30m" } else { "0s" };
         format!(
             "target: {target}\n\
              memberlist: {{join_members: [{others}], bind_addr: [127.0.0.1], bind_port: {gossip}}}\n\
@@ -163,4 +163,93 @@ async fn a_giver_that_dies_on_the_way_loses_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_that_dies_on_the_way_loses_and_doubles_nothing() {
     broken_hand_over("ingester-2").await;
+}
+
+/// Bytes that an ingester has written to its log since it started.
+async fn logged(client: &Client) -> u64 {
+    let metrics = client.get("/metrics", &[]).await.unwrap().text().await.unwrap();
+    let name = "loki_ingester_wal_logged_bytes_total ";
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value.unwrap_or_else(|| panic!("no {name}in {metrics}")).trim().parse().unwrap()
+}
+
+/// Waits until a process sees whether an ingester is read-only.
+async fn await_read_only(client: &Client, name: &str, expected: bool) {
+    wait::until(&format!("{name} read-only: {expected}"), || async {
+        let page = client.get("/ring", &[]).await.ok()?.text().await.ok()?;
+        let row = page.split("<tr><td>").find(|row| row.starts_with(&format!("{name}<td>")))?;
+        let since = row.split("<td>").nth(5)?;
+        (since.is_empty() != expected).then_some(())
+    })
+    .await;
+}
+
+async fn push(distributor: &Client, ledger: &mut Ledger) {
+    let lines = ledger.next_lines(500);
+    wait::until("a push is taken", || async {
+        let answer = distributor.push(&lines).await.ok()?;
+        (answer.status() == 204).then_some(())
+    })
+    .await;
+    ledger.acknowledge(&lines);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_only_ingester_gets_no_writes_and_is_read_and_marks_survive() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = started(folder.path()).await;
+    let (distributor, reader) = (cluster.client("distributor-1"), cluster.client("read-1"));
+    let mut ledger = Ledger::default();
+    push(&distributor, &mut ledger).await;
+    cluster.add(Member::new("ingester", 3, "")).await;
+    let (first, third) = (cluster.client("ingester-1"), cluster.client("ingester-3"));
+    for client in [&distributor, &reader] {
+        await_state(client, "ingester-3", "ACTIVE").await;
+    }
+    let downscale = "/ingester/prepare_downscale";
+    assert_eq!(first.json(downscale, &[]).await["timestamp"], 0);
+    assert_eq!(first.post(downscale, &[], "").await.unwrap().status(), 200);
+    let since = first.json(downscale, &[]).await["timestamp"].clone();
+    assert!(since.as_i64() > Some(0), "{since}");
+    await_read_only(&distributor, "ingester-1", true).await;
+    let before = logged(&first).await;
+    push(&distributor, &mut ledger).await;
+    assert_eq!(logged(&first).await, before);
+    assert!(logged(&third).await > 0);
+    await_everything(&ledger, &reader, &cluster.logs()).await;
+
+    let prepare = "/ingester/prepare_shutdown";
+    assert_eq!(first.post(prepare, &[], "").await.unwrap().status(), 204);
+    cluster.kill("ingester-1");
+    cluster.start_again("ingester-1").await;
+    let is_set = || async { first.get(prepare, &[]).await.unwrap().text().await.unwrap() };
+    assert_eq!(is_set().await, "set");
+    assert_eq!(first.delete(prepare).await.unwrap().status(), 204);
+    assert_eq!(is_set().await, "unset");
+    assert_eq!(first.json(downscale, &[]).await["timestamp"], since);
+    await_read_only(&distributor, "ingester-1", true).await;
+    let before = logged(&first).await;
+    push(&distributor, &mut ledger).await;
+    assert_eq!(logged(&first).await, before);
+    await_everything(&ledger, &reader, &cluster.logs()).await;
+    assert_eq!(first.delete(downscale).await.unwrap().status(), 200);
+    await_read_only(&distributor, "ingester-1", false).await;
+
+    let refused = third.post("/flush/tenant?streams=%7Ba%3D%22b%22%7D", &[], "").await.unwrap();
+    assert_eq!(refused.status(), 400);
+    let tokens = folder.path().join("ingester-1/tokens");
+    assert!(tokens.exists());
+    let shutdown = "/ingester/shutdown?terminate=false&delete_ring_tokens=true";
+    let ended = first.post(shutdown, &[], "").await.unwrap();
+    assert_eq!(ended.status(), 204);
+    let again = first.post(shutdown, &[], "").await.unwrap();
+    assert_eq!(again.status(), 503);
+    assert!(!tokens.exists());
+    assert!(stored(&folder.path().join("chunks")) > 0, "it flushed");
+    wait::until("it has left the ring", || async {
+        seen(&distributor, "ingester-1").await.is_none().then_some(())
+    })
+    .await;
+    push(&distributor, &mut ledger).await;
+    await_everything(&ledger, &reader, &cluster.logs()).await;
 }

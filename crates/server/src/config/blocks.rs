@@ -245,7 +245,7 @@ static INGESTER: &[Key<Config>] = keys! { Config;
     "ingester.outage_memory", "ingester.outage-memory", ingester.outage_memory,
         "Sigyn's own: memory for recent entries while object storage does not answer; beyond it pushes are answered 503. Otherwise they wait at twice flush_size.";
     "ingester.wal.enabled", "ingester.wal-enabled", ingester.wal_enabled,
-        "Whether entries are written to the write-ahead log before they are acknowledged. Turning it off loses them in a crash.";
+        "Whether the write-ahead log is synced before entries are acknowledged. Off is the same as wal.sync: off, with a warning: the log itself stays, because entries get into memory through it.";
     "ingester.wal.dir", "ingester.wal-dir", ingester.wal_dir,
         "Folder of the write-ahead log.";
     "ingester.wal.sync", "ingester.wal-sync", ingester.wal_sync,

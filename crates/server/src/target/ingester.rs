@@ -30,6 +30,12 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let service = Service::builder("ingester")
         .starting(move |_| async move {
             let directory = config.wal_dir.display().to_string();
+            if !starting.config.ingester.wal_enabled {
+                tracing::warn!(
+                    "ingester.wal.enabled is off: the log is not synced, and entries that were \
+                     acknowledged are lost when the machine loses power before they are flushed"
+                );
+            }
             let dependencies = Dependencies {
                 clock: Arc::clone(&starting.clock),
                 random: Arc::new(SystemRandom),
