@@ -16,6 +16,7 @@ mod operate;
 mod push;
 mod queries;
 mod recorded;
+mod replicas;
 mod results_cache;
 mod roles;
 mod tail;
