@@ -77,6 +77,29 @@ impl Cluster {
         join_all(self.running().map(|(_, process)| process.await_ready())).await;
     }
 
+    /// Waits until every running member sees every ingester of the ring as ACTIVE; one that is ready
+    /// may not have heard of the others yet.
+    pub async fn await_ring(&self) {
+        let has_ingester = |member: &&Member| ["all", "write", "ingester"].contains(&member.target);
+        let count = self.members.iter().map(|(member, _)| member).filter(has_ingester).count();
+        for (member, process) in self.running() {
+            let client = process.client().with_header("Accept", "application/json");
+            crate::wait::until(&format!("{} sees {count} ingesters", member.name), || async {
+                let ring = client.get("/ring", &[]).await.ok()?;
+                if ring.status() == 404 {
+                    // It has no use for the ring.
+                    return Some(());
+                }
+                let ring: serde_json::Value =
+                    serde_json::from_str(&ring.text().await.ok()?).ok()?;
+                let rows = ring["shards"].as_array()?.iter();
+                let active = rows.filter(|row| row["state"] == "ACTIVE").count();
+                (active == count).then_some(())
+            })
+            .await;
+        }
+    }
+
     /// Names of the members whose target is one of `targets`, running or not.
     #[must_use]
     pub fn names(&self, targets: &[&str]) -> Vec<String> {

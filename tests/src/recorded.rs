@@ -75,13 +75,19 @@ pub async fn push(base: &str, profile: &str) -> usize {
         let streams = document["streams"].as_array().expect("a list of streams");
         count += streams.iter().filter_map(|stream| stream["values"].as_array()).flatten().count();
         let body = serde_json::json!({ "streams": streams }).to_string();
-        let request = client::http().post(format!("{base}/loki/api/v1/push"));
-        let request = request.header("Content-Type", "application/json");
         let tenant = document["tenant"].as_str().expect("a tenant");
-        let answer = request.header("X-Scope-OrgID", tenant).body(body).send().await;
-        let answer = answer.expect("an answer");
-        let status = answer.status();
-        assert_eq!(status, 204, "{tenant}: {}", answer.text().await.unwrap_or_default());
+        let (http, url) = (client::http(), format!("{base}/loki/api/v1/push"));
+        // A member that has not heard of the others yet says 503; what is pushed twice counts once.
+        let (status, text) = crate::wait::until("the lines are taken", || async {
+            let request = http.post(&url).header("Content-Type", "application/json");
+            let request = request.header("X-Scope-OrgID", tenant).body(body.clone());
+            let answer = request.send().await.ok()?;
+            let status = answer.status();
+            let text = answer.text().await.unwrap_or_default();
+            (status != 503).then_some((status, text))
+        })
+        .await;
+        assert_eq!(status, 204, "{tenant}: {text}");
     }
     count
 }

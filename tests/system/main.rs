@@ -18,6 +18,7 @@ mod push;
 mod queries;
 mod reading;
 mod recorded;
+mod replicas;
 mod results_cache;
 mod roles;
 mod tail;

@@ -55,7 +55,8 @@ impl Services {
             .routes()
             .serves("query-scheduler")
             .then(|| rpc::scheduler::service(Arc::new(SchedulerOf(Arc::clone(app)))));
-        let health = rpc::health::service(Arc::new(ProcessHealth(Arc::clone(app))));
+        let health =
+            rpc::health::service(Arc::new(ProcessHealth(Arc::clone(app))), Arc::clone(&app.clock));
         let index = app
             .routes()
             .serves("index-gateway")

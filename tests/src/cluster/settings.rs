@@ -27,6 +27,8 @@ pub struct Settings {
     pub storage: String,
     /// Keys of the `ingester` block.
     pub ingester: String,
+    /// Keys of the `compactor` block.
+    pub compactor: String,
     /// Keys of the `limits_config` block.
     pub limits: String,
     /// Blocks of their own, and `auth_enabled`.
@@ -82,7 +84,14 @@ impl Settings {
                       per_stream_rate_limit: 1GB, per_stream_rate_limit_burst: 1GB, \
                       reject_old_samples: false, max_global_streams_per_user: 0, \
                       query_timeout: 10s";
-        Self { finding, storage, ingester, limits: limits.to_owned(), blocks: String::new() }
+        Self {
+            finding,
+            storage,
+            ingester,
+            compactor: "compaction_interval: 5s, superseded_delete_delay: 2m".to_owned(),
+            limits: limits.to_owned(),
+            blocks: String::new(),
+        }
     }
 
     /// Segments below a folder that all members share.
@@ -122,7 +131,7 @@ impl Settings {
              common: {{path_prefix: {folder}/data, {ring}, instance_addr: {address}, \
              storage: {storage}}}\n\
              ingester: {{{addresses}lifecycler: {{id: {name}}}, {ingester}}}\n\
-             compactor: {{compaction_interval: 5s, superseded_delete_delay: 2m}}\n\
+             compactor: {{{compactor}}}\n\
              limits_config: {{{limits}}}\n",
             target = member.target,
             own = self.blocks,
@@ -131,6 +140,7 @@ impl Settings {
             storage = self.storage,
             name = member.name,
             ingester = self.ingester,
+            compactor = self.compactor,
             limits = self.limits,
         )
     }
