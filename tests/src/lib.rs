@@ -10,6 +10,7 @@ pub mod client;
 pub mod cluster;
 pub mod ledger;
 pub mod load;
+pub mod network;
 pub mod process;
 pub mod proxy;
 pub mod recorded;

@@ -39,6 +39,8 @@ pub struct Seen {
     pub unanswered: u64,
     /// Requests that were answered with 5xx: come again later.
     pub unavailable: u64,
+    /// Why, by text.
+    pub reasons: BTreeMap<String, u64>,
     /// Answers that say themselves that something is missing.
     pub partial: u64,
     /// What must not happen, by text.
@@ -58,22 +60,33 @@ impl Load {
     /// Begins: each writer goes round the `writing` processes, each reader round the `reading`
     /// ones.
     #[must_use]
+    pub fn begin(writing: &[Client], reading: &[Client], expect: Expect) -> Self {
+        Self::begin_with(writing, reading, expect, PATIENCE)
+    }
+
+    /// As [`Load::begin`], with requests that are given up after `patience` only.
+    #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "a test that panics fails; its tasks end with it"
     )]
-    pub fn begin(writing: &[Client], reading: &[Client], expect: Expect) -> Self {
+    pub fn begin_with(
+        writing: &[Client],
+        reading: &[Client],
+        expect: Expect,
+        patience: Duration,
+    ) -> Self {
         let (ledger, stop) = (Arc::new(Mutex::new(Ledger::default())), Arc::default());
         let ended = Arc::new(AtomicU64::new(0));
         let writers = (0..2)
             .map(|first| {
-                let turns = Turns::new(writing, first, &ended);
+                let turns = Turns::new(writing, first, &ended, patience);
                 tokio::spawn(write(turns, Arc::clone(&ledger), Arc::clone(&stop)))
             })
             .collect();
         let readers = (0..2)
             .map(|first| {
-                let turns = Turns::new(reading, first, &ended);
+                let turns = Turns::new(reading, first, &ended, patience);
                 tokio::spawn(read(turns, Arc::clone(&ledger), Arc::clone(&stop), expect))
             })
             .collect();
@@ -136,9 +149,19 @@ impl Seen {
         self.unanswered += other.unanswered;
         self.unavailable += other.unavailable;
         self.partial += other.partial;
+        for (text, count) in other.reasons {
+            *self.reasons.entry(text).or_default() += count;
+        }
         for (text, count) in other.broken {
             *self.broken.entry(text).or_default() += count;
         }
+    }
+
+    fn unavailable(&mut self, why: &str) {
+        self.unavailable += 1;
+        // Numbers and names make every text another one.
+        let text = why.chars().filter(|c| !c.is_ascii_digit()).take(150).collect();
+        *self.reasons.entry(text).or_default() += 1;
     }
 
     fn broken(&mut self, text: String) {
@@ -155,8 +178,8 @@ struct Turns {
 }
 
 impl Turns {
-    fn new(clients: &[Client], first: usize, ended: &Arc<AtomicU64>) -> Self {
-        let clients = clients.iter().map(|client| client.with_timeout(PATIENCE)).collect();
+    fn new(clients: &[Client], first: usize, ended: &Arc<AtomicU64>, patience: Duration) -> Self {
+        let clients = clients.iter().map(|client| client.with_timeout(patience)).collect();
         Self { clients, next: first, ended: Arc::clone(ended) }
     }
 
@@ -181,7 +204,9 @@ async fn write(mut turns: Turns, ledger: Arc<Mutex<Ledger>>, stop: Arc<AtomicBoo
                 ledger.lock().await.acknowledge(&lines);
                 seen.done += 1;
             }
-            Ok(answer) if answer.status().is_server_error() => seen.unavailable += 1,
+            Ok(answer) if answer.status().is_server_error() => {
+                seen.unavailable(&answer.text().await.unwrap_or_default());
+            }
             Ok(answer) => {
                 let status = answer.status();
                 seen.broken(format!("push: {status} {}", answer.text().await.unwrap_or_default()));
@@ -216,7 +241,7 @@ async fn read(
         let sent = ledger.lock().await.sent();
         match answer {
             (_, Err(_)) => seen.unanswered += 1,
-            (status, Ok(_)) if status.is_server_error() => seen.unavailable += 1,
+            (status, Ok(text)) if status.is_server_error() => seen.unavailable(&text),
             (status, Ok(text)) if status != 200 => seen.broken(format!("query: {status} {text}")),
             (_, Ok(text)) => match judge(&text, before, sent, expect) {
                 Judgement::Complete => seen.done += 1,

@@ -44,12 +44,21 @@ impl Proxy {
     /// # Panics
     ///
     /// When no port is free.
+    pub async fn start(upstream: &str) -> Self {
+        Self::start_at("127.0.0.1", upstream).await
+    }
+
+    /// As [`Proxy::start`], listening at this address.
+    ///
+    /// # Panics
+    ///
+    /// When no port is free.
     #[expect(
         clippy::disallowed_methods,
         reason = "a test that panics fails; its tasks end with it"
     )]
-    pub async fn start(upstream: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    pub async fn start_at(address: &str, upstream: &str) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound port").to_string();
         let (fault, watched) = watch::channel(Fault::None);
         let connections = Arc::new(AtomicU64::new(0));

@@ -14,9 +14,11 @@ use system::servers::{S3, Server};
 use system::wait;
 
 /// Lines that are acknowledged between two disturbances.
-const PROGRESS: usize = 1000;
+pub(crate) const PROGRESS: usize = 1000;
 /// How long a disturbance lasts.
 const DISTURBANCE: Duration = Duration::from_secs(5);
+/// How long a storage is gone that does not come back soon.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Members that find each other in one way, with their segments behind `s3`.
 async fn started(folder: &Path, members: Vec<Member>, finding: Finding, s3: &str) -> Cluster {
@@ -25,8 +27,8 @@ async fn started(folder: &Path, members: Vec<Member>, finding: Finding, s3: &str
 }
 
 #[allow(clippy::disallowed_methods, reason = "a disturbance lasts some real time")]
-async fn disturbance() {
-    tokio::time::sleep(DISTURBANCE).await;
+async fn disturbance(time: Duration) {
+    tokio::time::sleep(time).await;
 }
 
 /// Waits until a client finds all of a ledger; other processes' segments are learned of now and
@@ -70,7 +72,7 @@ async fn processes_that_share_a_bucket_lose_and_double_nothing() {
     for fault in [Fault::Answer(500), Fault::Stall] {
         proxy.set(fault);
         load.await_progress("while the storage is gone", PROGRESS).await;
-        disturbance().await;
+        disturbance(DISTURBANCE).await;
         proxy.set(Fault::None);
         load.await_progress("after the storage was gone", PROGRESS).await;
     }
@@ -133,14 +135,14 @@ async fn ordeal(finding: Finding) {
     }
     for name in ["distributor-2", "ingester-1", "ingester-3"] {
         cluster.pause(name);
-        disturbance().await;
+        disturbance(DISTURBANCE).await;
         cluster.resume(name);
         load.await_progress(&format!("after {name} hung"), PROGRESS / 4).await;
     }
     for fault in [Fault::Answer(500), Fault::Stall] {
         proxy.set(fault);
         load.await_progress("while the storage is gone", PROGRESS).await;
-        disturbance().await;
+        disturbance(DISTURBANCE).await;
         proxy.set(Fault::None);
         load.await_progress("after the storage was gone", PROGRESS / 4).await;
     }
@@ -176,4 +178,36 @@ async fn replicas_that_find_each_other_by_gossip_lose_and_double_nothing() {
 async fn replicas_that_find_each_other_in_etcd_lose_and_double_nothing() {
     let etcd = Server::etcd().await;
     ordeal(Finding::Etcd(format!("http://{}", etcd.address()))).await;
+}
+
+/// Three replicas whose storage fails in one way for a minute, under load.
+async fn minute_without_storage(fault: Fault) {
+    let s3 = S3::start().await;
+    let proxy = Proxy::start(&s3.address()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let member = |number| Member::new("all", number, &format!("zone-{number}"));
+    let members = (1..=3).map(member).collect();
+    let cluster = started(folder.path(), members, Finding::Gossip, proxy.address()).await;
+    let clients = cluster.clients(&["all"]);
+    let load = Load::begin(&clients, &clients, Expect::Everything);
+    load.await_progress("before the storage is gone", PROGRESS).await;
+    proxy.set(fault);
+    disturbance(LONG).await;
+    load.await_progress("a minute after the storage was gone", PROGRESS).await;
+    proxy.set(Fault::None);
+    load.await_progress("after the storage was gone", PROGRESS).await;
+    let (ledger, written, read) = load.end().await;
+    let logs = cluster.logs();
+    assert_eq!((&written.broken, &read.broken), (&BTreeMap::new(), &BTreeMap::new()), "{logs}");
+    assert!(written.done > 100, "{fault:?}: {written:?} {read:?}");
+    println!("{fault:?}: writers: {written:?}; readers: {read:?}");
+    for client in &clients {
+        await_everything(&ledger, client, &logs).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minute_without_storage_stops_no_write() {
+    // Most of the time they wait: side by side they take no longer than one.
+    tokio::join!(minute_without_storage(Fault::Answer(500)), minute_without_storage(Fault::Stall));
 }

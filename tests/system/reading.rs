@@ -1,25 +1,35 @@
 //! Promise: whoever reads from a cluster sees every entry once, in counts too, whichever replica holds
 //! it, and whether a querier lists object storage itself or asks an index gateway.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use system::client::{Client, Line};
+use futures_util::StreamExt as _;
+use system::client::{Client, Line, encode, lines_of};
 use system::cluster::{Cluster, Member};
 use system::wait;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 const START: i64 = 1_714_521_600_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
 const END: i64 = START + 10_000 * SECOND_NS;
 
-/// A member's configuration: three replicas, found by gossip; segments in one folder.
-fn configuration(member: &Member, folder: &Path, all: &[Member], own: &str) -> String {
+/// A member's configuration: so many replicas, found by gossip; segments in one folder.
+fn configuration(
+    member: &Member,
+    folder: &Path,
+    all: &[Member],
+    (replicas, own): (usize, &str),
+) -> String {
     let others: Vec<String> =
         all.iter().map(|other| format!("\"127.0.0.1:{}\"", other.gossip)).collect();
     let shared = folder.parent().unwrap().join("segments");
     format!(
         "target: {target}\n{own}\
          memberlist: {{join_members: [{others}], bind_addr: [127.0.0.1], bind_port: {gossip}}}\n\
-         common: {{path_prefix: {folder}/data, replication_factor: 3, instance_addr: 127.0.0.1, \
+         common: {{path_prefix: {folder}/data, replication_factor: {replicas}, instance_addr: 127.0.0.1, \
          ring: {{kvstore: {{store: memberlist}}, instance_id: {name}, heartbeat_period: 1s, \
          heartbeat_timeout: 60s}}, storage: {{filesystem: {{chunks_directory: {shared}}}}}}}\n\
          ingester: {{lifecycler: {{id: {name}}}}}\npattern_ingester: {{enabled: true}}\n",
@@ -54,12 +64,18 @@ async fn flush(client: &Client) {
     assert_eq!(answer.status(), 204, "{}", answer.text().await.unwrap());
 }
 
+/// How many members of a ring are active.
+async fn active(client: &Client, ring: &str) -> Option<usize> {
+    let client = client.with_header("accept", "application/json");
+    let page = client.get(ring, &[]).await.ok()?.text().await.ok()?;
+    Some(page.matches("\"ACTIVE\"").count())
+}
+
 /// Waits until a process sees as many ingesters as there are.
 async fn see(clients: &[Client], count: usize) {
     for client in clients {
         wait::until("every ingester is seen in its place", || async {
-            let page = client.get("/ring", &[("format", "json")]).await.ok()?.text().await.ok()?;
-            (page.matches("\"ACTIVE\"").count() == count).then_some(())
+            (active(client, "/ring").await? == count).then_some(())
         })
         .await;
     }
@@ -139,8 +155,9 @@ fn members(targets: &[(&'static str, usize)]) -> Vec<Member> {
 async fn entries_of_three_replicas_count_once() {
     let folder = tempfile::tempdir().unwrap();
     let members = members(&[("ingester", 3), ("distributor", 1), ("read", 1)]);
-    let configure =
-        |member: &Member, folder: &Path, all: &[Member]| configuration(member, folder, all, "");
+    let configure = |member: &Member, folder: &Path, all: &[Member]| {
+        configuration(member, folder, all, (3, ""))
+    };
     let mut cluster = Cluster::start(folder.path(), members, Box::new(configure)).await;
     see(&cluster.clients(&["distributor", "read"]), 3).await;
     let (distributor, reader) = (cluster.client("distributor-0"), cluster.client("read-0"));
@@ -171,7 +188,7 @@ async fn queriers_ask_index_gateways_in_place_of_object_storage() {
     let configure = |member: &Member, folder: &Path, all: &[Member]| {
         let asks_gateways = member.target == "querier" || member.target == "index-gateway";
         let own = if asks_gateways { "index_gateway: {mode: ring}\n" } else { "" };
-        configuration(member, folder, all, own)
+        configuration(member, folder, all, (3, own))
     };
     let mut cluster = Cluster::start(folder.path(), members, Box::new(configure)).await;
     cluster.add(Member::new("querier", 0, "")).await;
@@ -180,8 +197,7 @@ async fn queriers_ask_index_gateways_in_place_of_object_storage() {
     let lists_itself = cluster.client("read-0");
     wait::until("both gateways are seen in their ring", || async {
         let gateway = cluster.client("index-gateway-0");
-        let page = gateway.get("/indexgateway/ring", &[("format", "json")]).await.ok()?;
-        (page.text().await.ok()?.matches("\"ACTIVE\"").count() == 2).then_some(())
+        (active(&gateway, "/indexgateway/ring").await? == 2).then_some(())
     })
     .await;
 
@@ -215,4 +231,97 @@ async fn queriers_ask_index_gateways_in_place_of_object_storage() {
     push(&distributor, 350..400).await;
     check_lines(&querier, 400).await;
     assert!(metric(&querier, FALLBACKS, "").await > fell_back_before);
+}
+
+/// A tail, and what it has told.
+struct Tail {
+    socket: tokio_tungstenite::WebSocketStream<
+        tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>,
+    >,
+    found: Vec<String>,
+}
+
+impl Tail {
+    async fn open(port: u16) -> Self {
+        let query = encode(r#"{app=~".+"}"#);
+        let url = format!("ws://127.0.0.1:{port}/loki/api/v1/tail?query={query}&start={START}");
+        Self { socket: connect_async(url).await.unwrap().0, found: Vec::new() }
+    }
+
+    /// Hears on until `count` lines are known.
+    async fn hear(&mut self, count: usize) {
+        let hear = async {
+            while self.found.len() < count {
+                let message = self.socket.next().await.expect("the tail goes on").unwrap();
+                let text = match message {
+                    Message::Text(text) => text,
+                    Message::Close(frame) => panic!("the tail ended: {frame:?}"),
+                    _ => continue,
+                };
+                let frame: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let body = serde_json::json!({"data": {"result": frame["streams"]}});
+                self.found.extend(lines_of(&body).into_iter().map(|line| line.text));
+            }
+        };
+        tokio::time::timeout(wait::DEADLINE, hear).await.expect("all lines are told");
+        let expected: BTreeSet<String> =
+            lines(0..count as i64).into_iter().map(|line| line.text).collect();
+        let distinct: BTreeSet<String> = self.found.iter().cloned().collect();
+        assert_eq!(distinct, expected);
+        assert_eq!(self.found.len(), count, "lines are told twice");
+    }
+
+    async fn end(mut self) -> CloseFrame {
+        let end = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Close(Some(frame)))) => return frame,
+                    Some(Ok(_)) => {}
+                    other => panic!("no goodbye: {other:?}"),
+                }
+            }
+        };
+        tokio::time::timeout(wait::DEADLINE, end).await.expect("the tail ends")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tails_follow_ingesters_that_come_and_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let members = members(&[("ingester", 1), ("distributor", 1), ("read", 1)]);
+    let port = members[2].http;
+    // The tail begins long ago.
+    let own = "limits_config: {max_query_length: 0s, reject_old_samples: false}\n";
+    let configure = move |member: &Member, folder: &Path, all: &[Member]| {
+        configuration(member, folder, all, (1, own))
+    };
+    let mut cluster = Cluster::start(folder.path(), members, Box::new(configure)).await;
+    see(&cluster.clients(&["distributor", "read"]), 1).await;
+    let distributor = cluster.client("distributor-0");
+    let mut tail = Tail::open(port).await;
+    let listens = async |name: &str, cluster: &Cluster| {
+        let client = cluster.client(name);
+        wait::until("the tail listens", || async {
+            (metric(&client, "sigyn_tail_subscriptions ", "").await == 1.0).then_some(())
+        })
+        .await;
+    };
+    listens("ingester-0", &cluster).await;
+    push(&distributor, 0..30).await;
+    tail.hear(30).await;
+
+    cluster.add(Member::new("ingester", 1, "")).await;
+    see(&cluster.clients(&["distributor", "read"]), 2).await;
+    listens("ingester-1", &cluster).await;
+    push(&distributor, 30..60).await;
+    tail.hear(60).await;
+
+    cluster.stop("ingester-0").await;
+    see(&cluster.clients(&["distributor", "read"]), 1).await;
+    push(&distributor, 60..90).await;
+    tail.hear(90).await;
+
+    cluster.stop("read-0").await;
+    let goodbye = tail.end().await;
+    assert_eq!(goodbye.reason, "the server is stopping");
 }

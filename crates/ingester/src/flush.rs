@@ -33,8 +33,9 @@ mod wait;
 
 pub(crate) use encode::Origin;
 
-/// How long an upload may take before object storage counts as gone, though it has refused nothing.
-const UPLOAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an upload or a listing may take before object storage counts as gone, though it has
+/// refused nothing.
+const STORAGE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who is told that a head is in object storage.
 pub(crate) enum Retire {
@@ -219,6 +220,7 @@ impl Flusher {
         let _permit = self.permits.acquire().await.map_err(|_| Error::Stopping)?;
         let skip = self.stored_elsewhere(tenant, head).await;
         let held_by = skip.as_ref().map(|skip| skip.held_by.clone()).unwrap_or_default();
+        let rows_skipped = skip.as_ref().map_or(0, |skip| skip.rows);
         let segments = self.encode(tenant, head, skip).await.map_err(failed)?;
         // From now on the head is known under these names: a query that finds all of them in its
         // catalog leaves the head out.
@@ -250,25 +252,30 @@ impl Flusher {
             first: head.positions.first,
             last: head.positions.last,
         });
+        self.heads.metrics.rows_skipped(rows_skipped);
         self.measure(head, count);
         head.state.send_replace(FlushState::Stored);
         Ok(())
     }
 
     async fn upload(&self, segment: EncodedSegment) -> Result<(), String> {
-        let upload = self.store.upload(segment);
-        tokio::pin!(upload);
-        let stored = tokio::select! {
-            stored = &mut upload => stored,
-            () = self.heads.clock.sleep(UPLOAD_PATIENCE) => {
-                self.heads.storage_fails();
-                upload.await
-            }
-        };
+        let stored = self.ask_storage(self.store.upload(segment)).await;
         stored.map(|_| ()).map_err(|error| {
             self.heads.storage_fails();
             error.chain()
         })
+    }
+
+    /// Waits for object storage, and notes that it is gone when it takes long.
+    async fn ask_storage<T>(&self, asked: impl Future<Output = T>) -> T {
+        tokio::pin!(asked);
+        tokio::select! {
+            answer = &mut asked => answer,
+            () = self.heads.clock.sleep(STORAGE_PATIENCE) => {
+                self.heads.storage_fails();
+                asked.await
+            }
+        }
     }
 
     async fn encode(

@@ -17,6 +17,7 @@ pub mod admin;
 
 pub mod deletes;
 pub mod detected;
+pub mod downscale;
 pub mod format_query;
 pub mod metadata;
 pub mod push;

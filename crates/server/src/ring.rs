@@ -211,6 +211,22 @@ impl Rings {
         why.map(|why| format!("Not ready: {why}"))
     }
 
+    /// Leaves the ring of ingesters alone, as [`Self::leave`] does.
+    pub async fn leave_as_ingester(&self) {
+        let service = {
+            let lives = self.lives.lock();
+            let own = lives
+                .iter()
+                .find(|life| self.ingester().is_some_and(|own| Arc::ptr_eq(own, &life.lifecycler)));
+            own.map(|life| life.service.clone())
+        };
+        if let Some(service) = service
+            && let Err(error) = service.stop_and_await_terminated().await
+        {
+            tracing::warn!(error = %error, "leave the ring of ingesters");
+        }
+    }
+
     /// Leaves every ring: each role first hands over what it holds. Others can reach this process
     /// meanwhile.
     pub async fn leave(&self) {

@@ -21,7 +21,7 @@ use crate::error::Error;
 
 /// Names of segments remembered that holders told of; beyond it all are forgotten, which costs a
 /// query another start.
-const ADOPTED_MAX: usize = 64 << 10;
+const HEARD_OF_MAX: usize = 64 << 10;
 /// Askers and holders remembered; beyond it all are forgotten, which costs a listing.
 const KNOWN_MAX: usize = 4096;
 /// How old an own listing may be while nobody else can be asked.
@@ -140,7 +140,8 @@ struct Known {
     incarnations: HashMap<Arc<str>, u64>,
     /// The members of the cluster for which it was listed, by who knows them so.
     generations: HashMap<u64, u64>,
-    adopted: HashSet<SegmentName>,
+    /// Segments that holders told of.
+    heard_of: HashSet<SegmentName>,
 }
 
 impl ToldKeeper {
@@ -162,15 +163,15 @@ impl ToldKeeper {
         known.generations.insert(told.asker, told.generation);
     }
 
-    /// Whether a segment that is not in the catalog is news. What was adopted before and is not in
-    /// the catalog any more was missing from a listing since: compacted away, so its rows stand in
+    /// Whether a segment is told of for the first time. One that was told of before, and is not in the
+    /// catalog any more, was missing from a listing since: compacted away, so its rows stand in
     /// another segment of that listing.
     pub(crate) fn is_news(&self, name: &SegmentName) -> bool {
         let mut known = self.known.lock();
-        if known.adopted.len() > ADOPTED_MAX {
-            known.adopted.clear();
+        if known.heard_of.len() > HEARD_OF_MAX {
+            known.heard_of.clear();
         }
-        known.adopted.insert(name.clone())
+        known.heard_of.insert(name.clone())
     }
 }
 

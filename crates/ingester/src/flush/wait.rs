@@ -73,7 +73,9 @@ impl Flusher {
             return Some(Skip::default());
         }
         for day in first..=last {
-            if let Err(error) = self.store.discover(&tenant.id, day).await {
+            let listed = self.ask_storage(self.store.discover(&tenant.id, day)).await;
+            if let Err(error) = listed {
+                self.heads.storage_fails();
                 tracing::debug!(error = error.chain(), "what others stored is not known");
                 return Some(Skip::default());
             }

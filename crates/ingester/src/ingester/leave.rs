@@ -84,6 +84,18 @@ impl Ingester {
         self.is_prepared.load(Ordering::Relaxed)
     }
 
+    /// Says whether the next [`Ingester::stop`] or [`Ingester::leave`] stores everything, instead of
+    /// what the configuration says. One that is for good does in any case.
+    pub fn set_flush_on_stop(&self, flushes: bool) {
+        self.flushes_on_stop.store(flushes, Ordering::Relaxed);
+    }
+
+    /// Whether the next stop stores everything. If not, the log keeps it for the next start.
+    #[must_use]
+    pub fn flushes_on_stop(&self) -> bool {
+        self.is_prepared() || self.flushes_on_stop.load(Ordering::Relaxed)
+    }
+
     /// Keeps entries that another ingester acknowledged and hands over. No limit refuses them, and
     /// their order is that of the other's log. Works in an ingester that is read-only, too.
     ///

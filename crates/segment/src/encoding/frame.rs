@@ -21,6 +21,8 @@ pub(crate) fn library_version() -> u32 {
 /// A compression context that is used again and again.
 pub(crate) struct FrameEncoder {
     compressor: Compressor<'static>,
+    /// Where a frame is written whose length is to stand in front of it.
+    frame: Vec<u8>,
 }
 
 impl FrameEncoder {
@@ -29,7 +31,7 @@ impl FrameEncoder {
         let range = zstd::compression_level_range();
         let level = level.clamp(*range.start(), *range.end());
         let compressor = Compressor::new(level).map_err(|_| FormatError::Compress("context"))?;
-        Ok(Self { compressor })
+        Ok(Self { compressor, frame: Vec::new() })
     }
 
     /// Appends one frame that holds `bytes`.
@@ -47,12 +49,18 @@ impl FrameEncoder {
     pub(crate) fn append_blob(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
         if bytes.len() >= FRAME_BYTES_MIN {
-            let mut frame = Vec::new();
-            self.append(bytes, &mut frame)?;
-            if frame.len() + frame.len() / 15 < bytes.len() {
+            let mut frame = std::mem::take(&mut self.frame);
+            frame.clear();
+            let written = self.append(bytes, &mut frame);
+            let shrinks = frame.len() + frame.len() / 15 < bytes.len();
+            if written.is_ok() && shrinks {
                 put_varint(out, (bytes.len() as u64) << 1 | 1);
                 put_varint(out, frame.len() as u64);
                 out.extend_from_slice(&frame);
+            }
+            self.frame = frame;
+            written?;
+            if shrinks {
                 return Ok(());
             }
         }

@@ -35,6 +35,7 @@ pub struct TenantLimits {
     pub discover_log_levels: bool,
     pub log_level_fields: Vec<String>,
     pub log_level_from_json_max_depth: i64,
+    pub ingestion_tenant_shard_size: usize,
     pub max_streams_per_user: usize,
     pub max_global_streams_per_user: usize,
     pub per_stream_rate_limit: ByteSize,
@@ -207,6 +208,7 @@ impl Default for TenantLimits {
             discover_log_levels: true,
             log_level_fields: words(LEVEL_FIELDS),
             log_level_from_json_max_depth: 2,
+            ingestion_tenant_shard_size: 0,
             max_streams_per_user: 0,
             max_global_streams_per_user: 5000,
             per_stream_rate_limit: ByteSize(3 << 20),
@@ -309,6 +311,8 @@ pub static KEYS: &[Key<TenantLimits>] = keys! { TenantLimits;
         "Fields in which the level is looked for.";
     "log_level_from_json_max_depth", "validation.log-level-from-json-max-depth", log_level_from_json_max_depth,
         "How deep JSON lines are searched for a level; 0 or less for no limit.";
+    "ingestion_tenant_shard_size", "distributor.ingestion-tenant-shard-size", ingestion_tenant_shard_size,
+        "As Mimir has it: how many ingesters keep a tenant's streams, rounded up to the same number in each zone and to the replication factor; 0 for all. Queries ask all ingesters, so it may change at any time.";
     "max_streams_per_user", "ingester.max-streams-per-user", max_streams_per_user,
         "Most active streams of a tenant in one ingester; 0 for no limit.";
     "max_global_streams_per_user", "ingester.max-global-streams-per-user", max_global_streams_per_user,

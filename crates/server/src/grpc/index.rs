@@ -28,21 +28,12 @@ impl IndexRole for IndexOf {
         async move {
             let store = self.store()?;
             let told = ask.told.map(decode_told).transpose()?;
-            if let Some(told) = &told {
-                store.learn(told).await.map_err(failed)?;
-            }
-            if ask.list {
-                store.refresh().await.map_err(failed)?;
-            }
-            let catalog = store.catalog();
-            let selected = catalog.select(&ask.tenant, ask.range);
-            let is_selected = |name: &SegmentName| selected.iter().any(|s| s.name == *name);
-            let told = told.iter().flat_map(|told| &told.stored);
-            let known = told
-                .filter(|segment| catalog.contains(&segment.name) && !is_selected(&segment.name));
+            let (range, list) = (ask.range, ask.list);
+            let ask = store::SegmentsAsk { tenant: &ask.tenant, range, told: told.as_ref(), list };
+            let found = store.answer(ask).await.map_err(failed)?;
             Ok(SegmentsAnswer {
-                known: known.map(named).collect(),
-                live: selected.iter().map(|segment| named(segment)).collect(),
+                known: found.known.iter().map(named).collect(),
+                live: found.live.iter().map(named).collect(),
             })
         }
         .boxed()

@@ -9,8 +9,7 @@ use api::append::{AppendBatch, AppendOutcome, BatchBuilder};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
-use ingester::{HeadSnapshot, Ingester, TailEntries, TailReceiver};
-use logql::source::{Batch, Cells, Piece, Selection, Source, SourceError, StreamSummary, Want};
+use ingester::{Ingester, TailEntries, TailReceiver};
 use model::{ErrorKind, Matcher, TenantId, TimeRange};
 use rpc::Error;
 use rpc::health::HealthRole;
@@ -18,6 +17,7 @@ use rpc::ingester::{Giver, Heads, HeadsView, IngesterRole, TailNews, TakeOver};
 use rpc::scheduler::{FromFrontend, FromWorker, SchedulerRole, ToFrontend, ToWorker};
 
 use crate::app::{App, Readiness};
+use crate::local::LocalHeads;
 use crate::ring::hand_over::Taking;
 
 /// How long a caller waits for an ingester that starts or stops.
@@ -59,7 +59,7 @@ impl IngesterRole for IngesterOf {
     ) -> Result<Heads, Error> {
         let ingester = self.find()?;
         // The order matters: rows that leave memory between the two are in both.
-        let view = Arc::new(View(ingester.snapshot(tenant, matchers, range)));
+        let view = Arc::new(LocalHeads(ingester.snapshot(tenant, matchers, range)));
         let stored = ingester.stored_lately(tenant);
         let stored = stored.iter().map(|segment| (segment.name.to_string(), segment.bytes));
         let stored = stored.collect();
@@ -123,34 +123,9 @@ fn news(tenant: &TenantId, entries: &TailEntries, receiver: &TailReceiver) -> Ta
     TailNews { batch, dropped: dropped.entries, named: dropped.named }
 }
 
-/// A snapshot, as other processes use it.
-struct View(HeadSnapshot);
-
-impl HeadsView for View {
+impl HeadsView for LocalHeads {
     fn flushed_as(&self, origin: u64) -> Vec<String> {
         self.0.flushed_as(origin).iter().map(ToString::to_string).collect()
-    }
-}
-
-impl Source for View {
-    fn pieces(&self, selection: &Selection) -> Result<Vec<Piece>, SourceError> {
-        self.0.pieces(selection)
-    }
-
-    fn load(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
-        self.0.load(piece, want)
-    }
-
-    fn cells(&self, piece: &Piece) -> Result<Option<Cells>, SourceError> {
-        self.0.cells(piece)
-    }
-
-    fn streams(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<StreamSummary>, SourceError> {
-        self.0.streams(matchers, range)
     }
 }
 

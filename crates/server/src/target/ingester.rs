@@ -12,11 +12,12 @@ use runtime::Failure;
 use runtime::clock::Clock;
 use runtime::random::SystemRandom;
 use runtime::service::Service;
+use segment::EncodeSettings;
 
 use super::store::NoStore;
 use crate::app::App;
 use crate::config;
-use crate::http::admin::shutdown_marker;
+use crate::http::downscale::{self, read_only_marker, shutdown_marker};
 use crate::limits::{self, RoleLimits};
 use crate::remote::cluster::pool;
 use crate::ring::hand_over::RingSuccessors;
@@ -47,14 +48,13 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
                 recent_bytes,
                 "entries are logged before they are acknowledged"
             );
-            let marker = shutdown_marker(&starting.config);
-            ingester.prepare_shutdown(tokio::fs::try_exists(&marker).await.unwrap_or(false));
             starting.parts.ingester.fill(Arc::clone(&ingester));
             if let Some(rings) = starting.parts.rings.find() {
                 let successors = successors(&starting)?;
                 let leave = move |life| leave(ingester, life, successors);
                 rings.join_as_ingester(&starting, leave).await?;
             }
+            restore_marks(&starting).await;
             Ok(())
         })
         .stopping(move |_| async move {
@@ -74,6 +74,19 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
 fn replicas(app: &App) -> Option<Arc<dyn Replicas>> {
     let rings = app.parts.rings.find().filter(|_| app.config.replication_factor() > 1)?;
     Some(Arc::new(StoringOrder::new(rings, app)))
+}
+
+/// Marks that operators set before a restart.
+async fn restore_marks(app: &App) {
+    let is_there = async |marker| tokio::fs::try_exists(&marker).await.unwrap_or(false);
+    if is_there(shutdown_marker(&app.config)).await {
+        downscale::prepare(app, true);
+    }
+    if is_there(read_only_marker(&app.config)).await
+        && downscale::set_read_only(app, true).await.is_err()
+    {
+        tracing::warn!("the ring hears with the next heartbeat that this ingester is read-only");
+    }
 }
 
 /// The way to ingesters that take over, and how often it is tried.
@@ -96,6 +109,11 @@ fn leave(
     way: Option<Way>,
 ) -> BoxFuture<'static, Result<(), Failure>> {
     async move {
+        if !ingester.flushes_on_stop() {
+            // The log keeps everything for the next start.
+            ingester.set_read_only(true);
+            return Ok(());
+        }
         let way = way.filter(|_| life.unregisters_on_shutdown());
         let successors =
             way.map(|(pool, clock, attempts)| RingSuccessors::new(life, pool, clock, attempts));
@@ -116,13 +134,19 @@ fn translate(app: &App) -> Config {
         wal_dir: app.config.wal_directory().into(),
         wal_sync: wal_sync(settings),
         flush_bytes,
+        flush_on_stop: app.config.lifecycler.unregister_on_shutdown,
         memory_bytes_max: heads * flush_bytes,
         outage_bytes_max: settings.outage_memory.0,
         max_chunk_age: settings.max_chunk_age,
         chunk_idle_period: settings.chunk_idle_period,
         flush_check_period: settings.flush_check_period,
+        encode: encode_settings(settings),
         ..Config::default()
     }
+}
+
+fn encode_settings(settings: &config::Ingester) -> EncodeSettings {
+    if settings.line_columns { EncodeSettings::to_stay() } else { EncodeSettings::default() }
 }
 
 /// The text was checked when the configuration was read. Without a log entries are still written

@@ -1,11 +1,13 @@
 //! The store of a process that asks somebody else which segments exist, and the comparison with
 //! what holders of recent rows told.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use model::{ErrorKind, TenantId, TimeRange, Timestamp};
+use segment::SegmentName;
 
 use super::Store;
 use crate::catalog::{Catalog, StoredSegment};
@@ -48,11 +50,37 @@ impl Store {
         }
         let catalog = self.catalog();
         for segment in &told.stored {
-            if !catalog.contains(&segment.name) && self.told.is_news(&segment.name) {
+            let is_news = self.told.is_news(&segment.name);
+            if is_news && !catalog.contains(&segment.name) {
                 self.adopt(segment.clone());
             }
         }
         Ok(())
+    }
+
+    /// Answers somebody else who asks which segments exist.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says when it has to be listed.
+    pub async fn answer(&self, ask: SegmentsAsk<'_>) -> Result<SegmentsFound, Error> {
+        if let Some(told) = ask.told {
+            self.learn(told).await?;
+        }
+        if ask.list {
+            self.list().await?;
+        }
+        let catalog = self.catalog();
+        let selected = catalog.select(ask.tenant, ask.range);
+        let told = ask.told.iter().flat_map(|told| &told.stored);
+        let names: HashSet<&SegmentName> = selected.iter().map(|segment| &segment.name).collect();
+        let is_other = |segment: &&StoredSegment| {
+            !names.contains(&segment.name) && catalog.contains(&segment.name)
+        };
+        Ok(SegmentsFound {
+            known: told.filter(is_other).cloned().collect(),
+            live: selected.iter().map(|segment| StoredSegment::clone(segment)).collect(),
+        })
     }
 
     /// Whether somebody else is asked which segments exist.
@@ -81,7 +109,7 @@ impl Store {
         elsewhere.runtime.block_on(self.picture(elsewhere, tenant, range, told))
     }
 
-    async fn picture(
+    pub(super) async fn picture(
         &self,
         elsewhere: &Elsewhere,
         tenant: &TenantId,
