@@ -23,10 +23,11 @@ pub trait ColumnLines: Debug + Send + Sync {
     /// Bytes of all lines.
     fn line_bytes(&self) -> u64;
 
-    /// Which rows' lines hold a text, as far as that is known without their lines. With
-    /// `ignores_case`, ASCII letters count in either case, and a row whose line may hold a character
-    /// beyond ASCII with a case in ASCII is [`RowMatch::Maybe`].
-    fn find(&self, text: &[u8], ignores_case: bool) -> Vec<RowMatch>;
+    /// Which lines hold a text, shape by shape, as far as that is known without the lines. Shapes that
+    /// are not `wanted` are not looked at: [`RowMatch::Maybe`]. With `ignores_case`, ASCII letters
+    /// count in either case, and a row whose line may hold a character beyond ASCII with a case in
+    /// ASCII is [`RowMatch::Maybe`].
+    fn find(&self, text: &[u8], ignores_case: bool, wanted: &[bool]) -> Vec<ShapeMatch>;
 
     /// The scalar members of the JSON objects that all lines of a shape are, in order.
     ///
@@ -42,7 +43,13 @@ pub trait ColumnLines: Debug + Send + Sync {
     /// between and around them. A value stands bare, is not empty and holds neither blanks, quotes
     /// nor `=`; or it stands in quotes without escapes, and may be empty. Keys are not empty, and
     /// keys and values may hold bytes that are no UTF-8.
-    fn logfmt_fields(&self, shape: u32) -> Option<Vec<LineField>>;
+    ///
+    /// `is_wanted` is asked for every key, in order; fields of which it says no are left out.
+    fn logfmt_fields(
+        &self,
+        shape: u32,
+        is_wanted: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<Vec<LineField>>;
 
     /// Appends the value of a column in the row of a rank, given the row's time.
     fn append_value(&self, column: u32, rank: u32, timestamp: i64, out: &mut Vec<u8>);
@@ -71,6 +78,27 @@ pub enum RowMatch {
     Yes,
     /// Only the line can tell.
     Maybe,
+}
+
+/// What is known of a text in the lines of a shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShapeMatch {
+    /// The same in all of them.
+    All(RowMatch),
+    /// By rank.
+    Ranked(Vec<RowMatch>),
+}
+
+impl ShapeMatch {
+    /// What is known of the row of a rank.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, rank: u32) -> RowMatch {
+        match self {
+            Self::All(known) => *known,
+            Self::Ranked(known) => known.get(rank as usize).copied().unwrap_or(RowMatch::Maybe),
+        }
+    }
 }
 
 /// What the values of a field are.

@@ -144,7 +144,7 @@ impl<'a> LogQuery<'a> {
         while next < pieces.len() && self.limit > 0 && self.may_matter(&pieces[next]) {
             let end = pieces.len().min(next + wave);
             share(&pieces[next..end], &mut workers, |worker, piece| worker.read(piece))?;
-            (next, wave) = (end, (wave * 2).min(WAVE_PIECES_MAX * workers.len()));
+            next = end;
             for worker in &mut workers {
                 worker.hand_over(&mut kept, &mut account)?;
             }
@@ -157,6 +157,12 @@ impl<'a> LogQuery<'a> {
                 self.settle(&mut kept);
                 self.keep_best(&mut kept, &mut account);
             }
+            // With enough at hand, each piece may show that no further one matters.
+            wave = if kept.len() >= self.limit {
+                workers.len()
+            } else {
+                (wave * 2).min(WAVE_PIECES_MAX * workers.len())
+            };
         }
         workers.iter().for_each(|worker| stats.add(&worker.stats));
         Ok(if self.interval > 0 { thinned.entries } else { kept })

@@ -169,8 +169,7 @@ impl ShapePlan {
                     made.json.is_some()
                 }
                 Step::Logfmt(logfmt) if made.logfmt.is_none() => {
-                    let fields = lines.logfmt_fields(shape);
-                    made.logfmt = fields.and_then(|f| logfmt_fields(logfmt, f, plan, labels, keys));
+                    made.logfmt = logfmt_fields(logfmt, (lines, shape), plan, labels, keys);
                     made.logfmt.is_some()
                 }
                 // Two stages may have been told different things.
@@ -218,7 +217,7 @@ fn json_fields(
 /// The pairs that [`super::logfmt`] would set, in its order; `None` when it would complain.
 fn logfmt_fields(
     stage: &Logfmt,
-    fields: Vec<LineField>,
+    (lines, shape): (&dyn ColumnLines, u32),
     plan: &ExtractPlan,
     labels: &mut RowLabels,
     keys: &mut Keys,
@@ -226,21 +225,23 @@ fn logfmt_fields(
     if stage.has_extracts() {
         return None;
     }
-    let mut planned = Vec::new();
+    let mut names = Vec::new();
     let mut cursor = KeyCursor::START;
-    for field in fields {
-        let [key] = &field.keys[..] else { return None };
-        if !is_clean(key) {
-            return None;
-        }
-        if field.parts.is_empty() && !stage.keeps_empty() {
-            continue;
+    let mut are_clean = true;
+    let fields = lines.logfmt_fields(shape, &mut |key| {
+        are_clean &= is_clean(key);
+        if !are_clean {
+            return false;
         }
         let key = keys.resolve(&mut labels.names, plan, &mut cursor, (None, key));
-        if let Some(name) = key.name.filter(|name| plan.welcomes(*name)) {
-            planned.push(PlannedField { name, parts: field.parts });
-        }
-    }
+        let name = key.name.filter(|name| plan.welcomes(*name));
+        names.extend(name);
+        name.is_some()
+    });
     labels.grow();
-    Some(planned)
+    let fields = fields.filter(|_| are_clean)?;
+    let planned = names.into_iter().zip(fields);
+    let is_set = |field: &LineField| !field.parts.is_empty() || stage.keeps_empty();
+    let planned = planned.filter(|(_, field)| is_set(field));
+    Some(planned.map(|(name, field)| PlannedField { name, parts: field.parts }).collect())
 }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::column_lines::{ColumnLines, FieldPart, RowMatch};
+use model::column_lines::{ColumnLines, FieldPart, RowMatch, ShapeMatch};
 
 use super::column_codes::Combined;
 use super::column_plan::{ColumnPlan, PlannedField};
@@ -67,8 +67,8 @@ pub(super) struct ColumnSweep {
     filters: Vec<ParsedFilter>,
     /// The current batch's lines: kept, so that no others can stand in their place.
     of: Option<Arc<dyn ColumnLines>>,
-    /// By row: what the line filters answer; empty when there are none.
-    lines: Vec<RowMatch>,
+    /// By shape: what the line filters answer; empty when there are none.
+    lines: Vec<ShapeMatch>,
 }
 
 /// Whether columns can say something about a line filter.
@@ -99,23 +99,51 @@ fn ask(test: &TextTest) -> Option<Ask> {
 }
 
 impl Ask {
-    fn answer(&self, lines: &dyn ColumnLines) -> Vec<RowMatch> {
+    fn answer(&self, lines: &dyn ColumnLines, wanted: &[bool]) -> Vec<ShapeMatch> {
         let all = |asks: &[Self], known: fn(RowMatch, RowMatch) -> RowMatch| {
-            let answers = asks.iter().map(|ask| ask.answer(lines));
-            answers.reduce(|mut answer, other| {
-                answer.iter_mut().zip(other).for_each(|(a, b)| *a = known(*a, b));
-                answer
+            let answers = asks.iter().map(|ask| ask.answer(lines, wanted));
+            answers.reduce(|answer, other| {
+                answer.into_iter().zip(other).map(|(a, b)| join(a, b, known)).collect()
             })
         };
         match self {
-            Self::Holds(text, ignores_case) => lines.find(text, *ignores_case),
+            Self::Holds(text, ignores_case) => lines.find(text, *ignores_case, wanted),
             Self::Any(asks) => all(asks, either).unwrap_or_default(),
             Self::Needs(asks) => {
                 let mut answer = all(asks, both).unwrap_or_default();
-                let weak = answer.iter_mut().filter(|answer| **answer == RowMatch::Yes);
-                weak.for_each(|answer| *answer = RowMatch::Maybe);
+                answer.iter_mut().for_each(|answer| {
+                    each(answer, |known| match known {
+                        RowMatch::Yes => RowMatch::Maybe,
+                        other => other,
+                    });
+                });
                 answer
             }
+        }
+    }
+}
+
+/// Changes what is known.
+fn each(known: &mut ShapeMatch, change: impl Fn(RowMatch) -> RowMatch) {
+    match known {
+        ShapeMatch::All(known) => *known = change(*known),
+        ShapeMatch::Ranked(known) => known.iter_mut().for_each(|known| *known = change(*known)),
+    }
+}
+
+/// Joins what is known of the same rows.
+fn join(a: ShapeMatch, b: ShapeMatch, known: fn(RowMatch, RowMatch) -> RowMatch) -> ShapeMatch {
+    match (a, b) {
+        (ShapeMatch::All(a), ShapeMatch::All(b)) => ShapeMatch::All(known(a, b)),
+        (ShapeMatch::All(one), mut many @ ShapeMatch::Ranked(_))
+        | (mut many @ ShapeMatch::Ranked(_), ShapeMatch::All(one)) => {
+            // Both ways of joining are symmetrical.
+            each(&mut many, |own| known(own, one));
+            many
+        }
+        (ShapeMatch::Ranked(mut a), ShapeMatch::Ranked(b)) => {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a = known(*a, b));
+            ShapeMatch::Ranked(a)
         }
     }
 }
@@ -166,7 +194,7 @@ impl ColumnSweep {
         out: &mut Vec<u32>,
     ) {
         let Some(lines) = &batch.columns else { return };
-        self.enter(lines);
+        self.enter(batch, lines);
         for filter in self.filters.iter_mut().filter(|f| f.is_fit(batch, &rows)) {
             filter.ask(batch, lines, &self.lines, planning);
         }
@@ -182,8 +210,17 @@ impl ColumnSweep {
         } else {
             RowMatch::Maybe
         };
+        let (shapes, ranks) = (lines.row_shapes(), lines.ranks());
         for row in rows {
-            let known = self.lines.get(row).copied().map_or(unknown, |own| both(own, unknown));
+            let known = if self.lines.is_empty() {
+                unknown
+            } else {
+                let (shape, rank) = (shapes.get(row).copied(), ranks.get(row).copied());
+                let known = shape.and_then(|shape| self.lines.get(shape as usize));
+                let known =
+                    known.zip(rank).map_or(RowMatch::Maybe, |(known, rank)| known.get(rank));
+                both(known, unknown)
+            };
             if known == RowMatch::No || fit.iter().any(|filter| filter.get(row) == Some(&false)) {
                 continue;
             }
@@ -199,24 +236,33 @@ impl ColumnSweep {
     }
 
     /// Asks the line filters' questions about a batch.
-    fn enter(&mut self, lines: &Arc<dyn ColumnLines>) {
+    fn enter(&mut self, batch: &Batch, lines: &Arc<dyn ColumnLines>) {
         if self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, lines)) {
             return;
         }
         self.of = Some(Arc::clone(lines));
         self.filters.iter_mut().for_each(|filter| filter.rows = None);
-        let answers = self.questions.iter().map(|question| {
-            let mut answer = question.ask.answer(lines.as_ref());
+        self.lines.clear();
+        if self.questions.is_empty() {
+            return;
+        }
+        let mut wanted = used_shapes(batch, lines.as_ref());
+        for question in &self.questions {
+            let mut answer = question.ask.answer(lines.as_ref(), &wanted);
             if question.is_negative {
-                answer.iter_mut().for_each(|answer| *answer = opposite(*answer));
+                answer.iter_mut().for_each(|answer| each(answer, opposite));
             }
-            answer
-        });
-        let answers = answers.reduce(|mut answer, other| {
-            answer.iter_mut().zip(other).for_each(|(a, b)| *a = both(*a, b));
-            answer
-        });
-        self.lines = answers.unwrap_or_default();
+            // Shapes whose lines are all dropped need no more answers.
+            for (wanted, answer) in wanted.iter_mut().zip(&answer) {
+                *wanted &= *answer != ShapeMatch::All(RowMatch::No);
+            }
+            self.lines = if self.lines.is_empty() {
+                answer
+            } else {
+                let known = std::mem::take(&mut self.lines).into_iter();
+                known.zip(answer).map(|(a, b)| join(a, b, both)).collect()
+            };
+        }
     }
 }
 
@@ -276,7 +322,7 @@ impl ParsedFilter {
         &mut self,
         batch: &Batch,
         lines: &Arc<dyn ColumnLines>,
-        known: &[RowMatch],
+        known: &[ShapeMatch],
         planning: &mut Planning<'_>,
     ) {
         if self.rows.is_some() {
@@ -291,7 +337,7 @@ impl ParsedFilter {
             .zip(&is_used)
             .map(|(shape, is_used)| {
                 if !is_used {
-                    return Verdict::All(false);
+                    return Verdict::All(true);
                 }
                 let fields = if self.is_json { columns.json(shape) } else { columns.logfmt(shape) };
                 fields.map_or(Verdict::All(true), |fields| self.verdict(lines.as_ref(), fields))
@@ -311,7 +357,11 @@ impl ParsedFilter {
                 Some(code) => *known[code].get_or_insert_with(|| passes(field, row, *rank)),
                 None => true,
             },
-            Verdict::Values(_) if known.get(row) == Some(&RowMatch::No) => false,
+            Verdict::Values(_)
+                if known.get(*shape as usize).is_some_and(|k| k.get(*rank) == RowMatch::No) =>
+            {
+                false
+            }
             Verdict::Values(field) => passes(field, row, *rank),
         });
         self.rows = Some(passes.collect());

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::column_lines::{self, ColumnLines, LineField, RowMatch};
+use model::column_lines::{self, ColumnLines, LineField, RowMatch, ShapeMatch};
 use model::columns::Lines;
 
 use crate::error::Result;
@@ -83,7 +83,9 @@ impl LineColumns {
     /// Tests every row's line, as far as this is possible without building it.
     #[must_use]
     pub fn test(&self, test: &LineTest) -> Vec<RowMatch> {
-        test.rows(&self.block)
+        let shapes = test.shapes(&self.block, |_| true);
+        let rows = self.block.rows.iter().zip(&self.ranks);
+        rows.map(|(shape, rank)| shapes[*shape as usize].get(*rank)).collect()
     }
 
     /// What the lines of each shape hold as JSON objects.
@@ -248,20 +250,22 @@ impl ColumnLines for LineColumns {
         self.block.raw_bytes as u64
     }
 
-    fn find(&self, text: &[u8], ignores_case: bool) -> Vec<RowMatch> {
-        self.test(&if ignores_case {
-            LineTest::contains_any_case(text)
-        } else {
-            LineTest::contains(text)
-        })
+    fn find(&self, text: &[u8], ignores_case: bool, wanted: &[bool]) -> Vec<ShapeMatch> {
+        let test =
+            if ignores_case { LineTest::contains_any_case(text) } else { LineTest::contains(text) };
+        test.shapes(&self.block, |shape| wanted.get(shape).copied().unwrap_or(true))
     }
 
     fn json_fields(&self, shape: u32) -> Option<Vec<LineField>> {
         self.line_fields(fields::json_of(&self.block, shape))
     }
 
-    fn logfmt_fields(&self, shape: u32) -> Option<Vec<LineField>> {
-        self.line_fields(fields::logfmt_of(&self.block, shape))
+    fn logfmt_fields(
+        &self,
+        shape: u32,
+        is_wanted: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<Vec<LineField>> {
+        self.line_fields(fields::logfmt_of(&self.block, shape, is_wanted))
     }
 
     fn append_value(&self, column: u32, rank: u32, timestamp: i64, out: &mut Vec<u8>) {

@@ -52,7 +52,7 @@ impl Fields {
 
     pub(super) fn logfmt(block: &ShapeBlock) -> Self {
         let shapes = 0..block.shapes.len() as u32;
-        Self { shapes: shapes.map(|shape| logfmt_of(block, shape)).collect() }
+        Self { shapes: shapes.map(|shape| logfmt_of(block, shape, &mut |_| true)).collect() }
     }
 }
 
@@ -67,14 +67,20 @@ pub(super) fn json_of(block: &ShapeBlock, shape: u32) -> Option<Vec<Field>> {
 }
 
 /// The pairs that all lines of a shape are.
-pub(super) fn logfmt_of(block: &ShapeBlock, shape: u32) -> Option<Vec<Field>> {
-    read(block, shape, |reader| reader.pairs())
+///
+/// `is_wanted` is asked for every key, in order; pairs of which it says no are left out.
+pub(super) fn logfmt_of(
+    block: &ShapeBlock,
+    shape: u32,
+    is_wanted: &mut dyn FnMut(&[u8]) -> bool,
+) -> Option<Vec<Field>> {
+    read(block, shape, |reader| reader.pairs(is_wanted))
 }
 
 fn read(
     block: &ShapeBlock,
     shape: u32,
-    read: impl Fn(&mut Reader<'_>) -> Option<()>,
+    read: impl FnOnce(&mut Reader<'_>) -> Option<()>,
 ) -> Option<Vec<Field>> {
     if shape == super::table::PLAIN {
         return None;
@@ -206,6 +212,11 @@ impl<'b> Reader<'b> {
 
     /// Reads a string without escapes.
     fn string(&mut self) -> Option<Vec<FieldPart>> {
+        self.text().map(|tokens| self.parts(tokens))
+    }
+
+    /// Passes over a string without escapes; answers the tokens between the quotes.
+    fn text(&mut self) -> Option<Range<usize>> {
         self.eat(b'"')?;
         let start = self.at;
         loop {
@@ -215,15 +226,14 @@ impl<'b> Reader<'b> {
                 _ => self.at += 1,
             }
         }
-        let parts = self.parts(start);
         self.at += 1;
-        Some(parts)
+        Some(start..self.at - 1)
     }
 
-    /// The tokens from `start` up to here.
-    fn parts(&self, start: usize) -> Vec<FieldPart> {
+    /// Some tokens as parts of a field.
+    fn parts(&self, tokens: Range<usize>) -> Vec<FieldPart> {
         let mut parts: Vec<FieldPart> = Vec::new();
-        for token in &self.tokens[start..self.at] {
+        for token in &self.tokens[tokens] {
             match (token, parts.last_mut()) {
                 (Token::Byte(_, at), Some(FieldPart::Literal(range))) => range.end = at + 1,
                 (Token::Byte(_, at), _) => parts.push(FieldPart::Literal(*at..at + 1)),
@@ -243,7 +253,7 @@ impl<'b> Reader<'b> {
             self.at += 1;
         }
         let kind = self.bare_kind(&self.tokens[start..self.at])?;
-        Some((kind, self.parts(start)))
+        Some((kind, self.parts(start..self.at)))
     }
 
     fn bare_kind(&self, tokens: &[Token]) -> Option<FieldKind> {
@@ -284,7 +294,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads logfmt pairs up to the end.
-    fn pairs(&mut self) -> Option<()> {
+    fn pairs(&mut self, is_wanted: &mut dyn FnMut(&[u8]) -> bool) -> Option<()> {
         loop {
             while self.peek() == Some(b' ') {
                 self.at += 1;
@@ -296,22 +306,25 @@ impl<'b> Reader<'b> {
             while !matches!(self.peek()?, b'=' | b'"' | 0..=b' ') {
                 self.at += 1;
             }
-            let key = match &self.parts(start)[..] {
-                [FieldPart::Literal(range)] => range.clone(),
+            // Only bytes were passed over, so they stand side by side.
+            let key = match (self.tokens.get(start)?, self.at - start) {
+                (Token::Byte(_, first), len @ 1..) => *first..first + len as u32,
                 _ => return None,
             };
             self.eat(b'=')?;
-            let parts = if self.peek() == Some(b'"') { self.string()? } else { self.bare_pair()? };
+            let parts = if self.peek() == Some(b'"') { self.text()? } else { self.bare_pair()? };
+            if is_wanted(&self.block.shape_text[key.start as usize..key.end as usize]) {
+                let (kind, parts) = (FieldKind::Text, self.parts(parts));
+                self.fields.push(Field { shape: self.shape, kind, path: vec![key], parts });
+            }
             if !self.is_at_end() {
                 self.eat(b' ')?;
             }
-            let kind = FieldKind::Text;
-            self.fields.push(Field { shape: self.shape, kind, path: vec![key], parts });
         }
     }
 
-    /// Reads the value of a pair that has no quotes.
-    fn bare_pair(&mut self) -> Option<Vec<FieldPart>> {
+    /// Passes over the value of a pair that has no quotes; answers its tokens.
+    fn bare_pair(&mut self) -> Option<Range<usize>> {
         let start = self.at;
         while let Some(token) = self.tokens.get(self.at) {
             match token {
@@ -326,7 +339,7 @@ impl<'b> Reader<'b> {
             }
             self.at += 1;
         }
-        (self.at > start).then(|| self.parts(start))
+        (self.at > start).then_some(start..self.at)
     }
 }
 

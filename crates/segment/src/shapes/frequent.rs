@@ -131,11 +131,15 @@ impl FrequentForm {
     pub(super) fn read(&self, all_codes: &[u8], packed: Vec<i64>) -> Result<Vec<i64>> {
         let mut rest = packed.into_iter();
         let codes = all_codes.get(self.codes.clone()).ok_or(DAMAGED)?;
-        let number = |code: &u8| match code.checked_sub(1) {
-            None => rest.next(),
-            Some(at) => self.values.get(usize::from(at)).copied(),
-        };
-        codes.iter().map(number).collect::<Option<_>>().ok_or(DAMAGED)
+        let mut numbers = Vec::with_capacity(codes.len());
+        for code in codes {
+            let number = match code.checked_sub(1) {
+                None => rest.next(),
+                Some(at) => self.values.get(usize::from(at)).copied(),
+            };
+            numbers.push(number.ok_or(DAMAGED)?);
+        }
+        Ok(numbers)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Line filters, tested on shapes and columns first.
 
 use memchr::memmem;
-use model::column_lines::RowMatch;
+use model::column_lines::{RowMatch, ShapeMatch};
 
 use super::block::{Column, Piece, ShapeBlock};
 use super::classes::{DASH, DIGITS, HEX_LOWER, HEX_UPPER, OTHER, class_of, classes_of};
@@ -50,7 +50,12 @@ impl LineTest {
         Self { needle: needle.to_ascii_lowercase(), is_folded: true }
     }
 
-    pub(super) fn rows(&self, block: &ShapeBlock) -> Vec<RowMatch> {
+    /// What is known of the lines of every shape; [`RowMatch::Maybe`] where `wanted` says no.
+    pub(super) fn shapes(
+        &self,
+        block: &ShapeBlock,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Vec<ShapeMatch> {
         let finder = memmem::Finder::new(&self.needle);
         let lower;
         let texts = if self.is_folded {
@@ -62,34 +67,28 @@ impl LineTest {
         // One search over all shapes mostly spares one in each.
         let in_literals = finder.find(texts).map(|_| &finder);
         let mut tokens = Vec::new();
-        let mut constant = vec![None; block.shapes.len()];
-        let mut ranked: Vec<Vec<RowMatch>> = vec![Vec::new(); block.shapes.len()];
-        for shape in 0..block.shapes.len() as u32 {
-            let at = shape as usize;
-            constant[at] = match self.places(block, shape, &mut tokens, (texts, in_literals)) {
-                Places::Nowhere => Some(RowMatch::No),
-                Places::Everywhere => Some(RowMatch::Yes),
-                Places::Anywhere => Some(RowMatch::Maybe),
+        let shapes = (0..block.shapes.len() as u32).map(|shape| {
+            if !wanted(shape as usize) {
+                return ShapeMatch::All(RowMatch::Maybe);
+            }
+            match self.places(block, shape, &mut tokens, (texts, in_literals)) {
+                Places::Nowhere => ShapeMatch::All(RowMatch::No),
+                Places::Everywhere => ShapeMatch::All(RowMatch::Yes),
+                Places::Anywhere => ShapeMatch::All(RowMatch::Maybe),
                 Places::Columns(columns) => {
-                    ranked[at] = vec![RowMatch::No; block.shape_rows(shape) as usize];
+                    let mut ranked = vec![RowMatch::No; block.shape_rows(shape) as usize];
                     for column in columns {
                         let column = &block.columns[column as usize];
-                        self.search(block, column, &finder, &mut ranked[at]);
+                        self.search(block, column, &finder, &mut ranked);
                     }
-                    None
+                    if ranked.iter().all(|known| *known == RowMatch::No) {
+                        return ShapeMatch::All(RowMatch::No);
+                    }
+                    ShapeMatch::Ranked(ranked)
                 }
-            };
-        }
-        let mut ranks = vec![0usize; block.shapes.len()];
-        let row = |shape: &u32| {
-            let at = *shape as usize;
-            constant[at].unwrap_or_else(|| {
-                let rank = ranks[at];
-                ranks[at] += 1;
-                ranked[at].get(rank).copied().unwrap_or(RowMatch::Maybe)
-            })
-        };
-        block.rows.iter().map(row).collect()
+            }
+        });
+        shapes.collect()
     }
 
     /// Marks the rows, by rank, in which the value of a column holds the text.

@@ -58,11 +58,20 @@ impl Texts {
         if bytes.iter().filter(|byte| is_odd(byte)).count() > 0 {
             return None;
         }
-        let mut starts = Vec::with_capacity((count + 1).min(bytes.len() + 1));
-        starts.push(0);
-        starts.extend(memchr::memchr_iter(b'\n', &bytes).map(|at| at as u32 + 1));
+        if count > bytes.len() {
+            return None;
+        }
+        // Texts are short: noting every place and going on behind a line feed is quicker than a
+        // search for each.
+        let mut starts = vec![0; count + 2];
+        let mut next = 1;
+        for (end, byte) in (1..).zip(&bytes) {
+            *starts.get_mut(next)? = end;
+            next += usize::from(*byte == b'\n');
+        }
+        starts.truncate(count + 1);
         let is_whole = starts.last().is_some_and(|end| *end as usize == bytes.len());
-        (is_whole && starts.len() == count + 1).then_some(Self { bytes, starts })
+        (is_whole && next == count + 1).then_some(Self { bytes, starts })
     }
 
     pub(super) fn get(&self, at: u32) -> &[u8] {
