@@ -16,7 +16,7 @@ use runtime::shutdown::Stop;
 use runtime::task;
 use segment::{EncodedSegment, SegmentName};
 use store::{Store, StoredSegment};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::Threads;
 use crate::error::Error;
@@ -306,7 +306,14 @@ impl Flusher {
         if self.heads.config.threads == Threads::Caller {
             return Ok(work());
         }
-        task::spawn_blocking(name, work).await.map_err(|error| error.to_string())
+        // A thread that ends gives back at once what it allocated; those of a pool would each keep
+        // the buffers of the last segment that they encoded.
+        let (answer, done) = oneshot::channel();
+        task::spawn_thread(name, move || {
+            // Whoever asked may have gone.
+            let _ = answer.send(work());
+        });
+        done.await.map_err(|error| error.to_string())
     }
 
     fn retire(&self, mark: FlushedMark) {

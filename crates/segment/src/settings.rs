@@ -57,7 +57,7 @@ impl Default for EncodeSettings {
 
 impl EncodeSettings {
     /// What flushes and compaction write: lines as columns take a third less room than plain ones
-    /// and half as much time again to write. Blocks of 2 MiB, because fewer of them repeat fewer
+    /// and twice the time to encode. Blocks of 2 MiB, because fewer of them repeat fewer
     /// shapes; those of 4 MiB take 2 % less room yet, and twice the memory while they are written.
     #[must_use]
     pub fn to_stay() -> Self {

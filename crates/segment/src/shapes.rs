@@ -27,5 +27,6 @@ pub(crate) use block::ShapeBlock;
 pub use columns::LineColumns;
 pub(crate) use encode::{BlockLines, ColumnsEncoder};
 pub use fields::{Field, Fields};
+pub(crate) use masks::Masks;
 pub use matching::LineTest;
 pub use model::column_lines::{FieldKind, RowMatch};

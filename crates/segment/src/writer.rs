@@ -298,7 +298,8 @@ impl SegmentWriter {
 
         if let Some(index) = &mut self.index {
             let encoded = lines.len() - starts.2 + metadata.len() - starts.3;
-            index.add_block(block.text(), &block.metadata_columns(), encoded);
+            let text = (block.text(), block.masks());
+            index.add_block(text, &block.metadata_columns(), encoded);
         }
         // The chunks before compression stand for the rows: equal rows make equal chunks. A chunk
         // of metadata may be compressed already; its library's version is part of the hash.

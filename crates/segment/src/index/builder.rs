@@ -1,6 +1,7 @@
 //! Gathering the keys of every block, and turning them into postings.
 
 use crate::column::metadata_builder::ColumnBuilder;
+use crate::shapes::Masks;
 
 use super::directory::{FamilyDirectory, IndexDirectory};
 use super::keys::{
@@ -61,16 +62,20 @@ impl KeyCollector {
         keys
     }
 
-    /// The identifier keys of a text, ascending.
-    pub(crate) fn identifiers(&mut self, text: &[u8]) -> Vec<u32> {
+    /// The identifier keys of a text, ascending. Masks of the text save looking at it again.
+    pub(crate) fn identifiers(&mut self, text: &[u8], masks: Option<&Masks>) -> Vec<u32> {
         let bits = &mut self.identifiers;
         let mut found = false;
-        keys::for_each_identifier(text, |identifier| {
+        let collect = |identifier: &[u8]| {
             found = true;
             keys::for_each_minimiser(identifier, |key| {
                 bits[key as usize / 64 % bits.len()] |= 1 << (key % 64);
             });
-        });
+        };
+        match masks {
+            Some(masks) => keys::for_each_identifier_among(text, masks, collect),
+            None => keys::for_each_identifier(text, collect),
+        }
         let mut keys = Vec::new();
         if found {
             for (index, word) in (0..).zip(bits.iter_mut()) {
@@ -97,10 +102,16 @@ impl IndexBuilder {
         Self { collector: KeyCollector::new(), blocks: [const { Vec::new() }; 3] }
     }
 
-    /// Adds the next block: its lines with separators, its metadata, and what both take on disk.
-    pub(crate) fn add_block(&mut self, text: &[u8], columns: &[&ColumnBuilder], encoded: usize) {
+    /// Adds the next block: its lines with separators and their masks, if there are any, its metadata,
+    /// and what both take on disk.
+    pub(crate) fn add_block(
+        &mut self,
+        (text, masks): (&[u8], Option<&Masks>),
+        columns: &[&ColumnBuilder],
+        encoded: usize,
+    ) {
         let Self { collector, blocks } = self;
-        let keys = [collector.grams(text), collector.identifiers(text), value_keys(columns)];
+        let keys = [collector.grams(text), collector.identifiers(text, masks), value_keys(columns)];
         for (family, keys) in Family::ALL.into_iter().zip(keys) {
             let bytes = keys.len() * posting_bits(family) / 8;
             let listed = (bytes <= encoded / BUDGET_PART).then_some(keys);

@@ -64,7 +64,7 @@ impl<'a> IndexCheck<'a> {
             long.map(move |value| value_key(name, xxh3_64(value.as_bytes())))
         });
         let values = values.collect();
-        let keys = [self.collector.grams(text), self.collector.identifiers(text), values];
+        let keys = [self.collector.grams(text), self.collector.identifiers(text, None), values];
         for (family, keys) in Family::ALL.into_iter().zip(keys) {
             self.check_keys(family, block, &keys)?;
         }

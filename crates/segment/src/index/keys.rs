@@ -2,6 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::shapes::Masks;
+
 /// Bits of a gram: three symbols of five bits.
 pub(crate) const GRAM_BITS: u32 = 15;
 /// Bits of an identifier key while a segment is written; postings keep fewer.
@@ -87,7 +89,24 @@ pub(crate) fn grams_of(needle: &[u8]) -> Vec<u32> {
 ///
 /// The text is looked at 64 bytes at a time, as two sets of bits: where letters and digits stand,
 /// and where digits.
-pub(crate) fn for_each_identifier(text: &[u8], mut found: impl FnMut(&[u8])) {
+pub(crate) fn for_each_identifier(text: &[u8], found: impl FnMut(&[u8])) {
+    for_each_identifier_of(text, |_, piece| character_sets(piece), found);
+}
+
+/// The same for a text that was looked at already.
+pub(crate) fn for_each_identifier_among(text: &[u8], masks: &Masks, found: impl FnMut(&[u8])) {
+    let sets = |index, piece: &[u8; 64]| {
+        let known = if piece.is_ascii() { masks.of_ascii(index) } else { None };
+        known.unwrap_or_else(|| character_sets(piece))
+    };
+    for_each_identifier_of(text, sets, found);
+}
+
+fn for_each_identifier_of(
+    text: &[u8],
+    sets: impl Fn(usize, &[u8; 64]) -> (u64, u64),
+    mut found: impl FnMut(&[u8]),
+) {
     let mut check = |run: &[u8], has_digit: bool| {
         if has_digit && is_identifier(run) {
             found(run);
@@ -100,7 +119,7 @@ pub(crate) fn for_each_identifier(text: &[u8], mut found: impl FnMut(&[u8])) {
     padded[..rest.len()].copy_from_slice(rest);
     for (index, piece) in pieces.iter().chain([&padded]).enumerate() {
         let at = index * 64;
-        let (mut chars, digits) = character_sets(piece);
+        let (mut chars, digits) = sets(index, piece);
         if let Some((start, has_digit)) = open {
             let more = chars.trailing_ones();
             let has_digit = has_digit || digits & low_bits(more) != 0;
@@ -314,6 +333,16 @@ mod tests {
         fn long_identifiers_have_keys(run in "[0-9][0-9a-zA-Z]{9,200}") {
             prop_assume!(is_identifier(run.as_bytes()));
             prop_assert!(!identifier_keys_of(run.as_bytes()).is_empty());
+        }
+
+        #[test]
+        fn masks_tell_the_same_identifiers(text in any_text()) {
+            let (mut plain, mut among) = (Vec::new(), Vec::new());
+            for_each_identifier(&text, |run| plain.push(run.to_vec()));
+            let mut masks = Masks::default();
+            masks.scan(&text);
+            for_each_identifier_among(&text, &masks, |run| among.push(run.to_vec()));
+            prop_assert_eq!(plain, among);
         }
 
         /// What the whole index rests on.

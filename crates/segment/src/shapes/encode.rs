@@ -9,6 +9,7 @@ use super::classes::{DASH, DIGITS, HEX_LOWER, HEX_UPPER, classes_of};
 use super::dictionary::Dictionary;
 use super::frequent::Frequent;
 use super::kinds::{self, Digits};
+use super::masks::Masks;
 use super::numbers;
 use super::table::{PLAIN, ShapeTable};
 use super::times::{FORM_BYTES, TimeForm};
@@ -44,6 +45,8 @@ pub(crate) struct ColumnsEncoder {
     /// How many blocks in a row did not gain, up to a limit.
     declined: u32,
     blocks_to_skip: u32,
+    /// Whether the lines of the block were looked at.
+    was_scanned: bool,
 }
 
 /// What a chunk is made of, before compression.
@@ -104,6 +107,7 @@ impl ColumnsEncoder {
         out: &mut Vec<u8>,
     ) -> Result<bool> {
         let BlockLines { text, lengths, .. } = block;
+        self.was_scanned = self.blocks_to_skip == 0;
         if self.blocks_to_skip > 0 {
             self.blocks_to_skip -= 1;
             return Ok(false);
@@ -122,6 +126,12 @@ impl ColumnsEncoder {
         self.declined = (self.declined + 1).min(DECLINED_MAX);
         self.blocks_to_skip = self.declined - 1;
         Ok(false)
+    }
+
+    /// Where the words of the block stand that was last given to [`ColumnsEncoder::encode`], if that
+    /// looked at its lines.
+    pub(crate) fn masks(&self) -> Option<&Masks> {
+        self.was_scanned.then_some(&self.table.masks)
     }
 
     /// Whether a chunk of this length is smaller than what plain lines would take, as far as a

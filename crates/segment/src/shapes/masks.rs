@@ -2,7 +2,7 @@
 
 /// Bits over a text, 64 bytes a word.
 #[derive(Default)]
-pub(super) struct Masks {
+pub(crate) struct Masks {
     /// Letters, digits and bytes from 0x80 on.
     words: Vec<u64>,
     /// Digits, and the `=` or `:` in front of a value.
@@ -11,7 +11,7 @@ pub(super) struct Masks {
 
 impl Masks {
     /// Looks at a text anew.
-    pub(super) fn scan(&mut self, text: &[u8]) {
+    pub(crate) fn scan(&mut self, text: &[u8]) {
         self.words.clear();
         self.events.clear();
         let (pieces, rest) = text.as_chunks();
@@ -35,6 +35,13 @@ impl Masks {
             self.words.push(words);
             self.events.push(events);
         }
+    }
+
+    /// Letters and digits, and digits, of a piece of 64 bytes that is all ASCII.
+    pub(crate) fn of_ascii(&self, piece: usize) -> Option<(u64, u64)> {
+        let (words, events) = (self.words.get(piece)?, self.events.get(piece)?);
+        // Of the events only digits belong to words.
+        Some((*words, words & events))
     }
 
     /// The first event at or behind `from` and before `end`.

@@ -24,7 +24,7 @@ pub(super) struct Shape {
 /// The shapes of a block's lines, and every line's slots. Reused from block to block.
 #[derive(Default)]
 pub(super) struct ShapeTable {
-    masks: Masks,
+    pub(super) masks: Masks,
     by_hash: HashTable<u32>,
     pub(super) shapes: Vec<Shape>,
     /// The texts of all shapes.

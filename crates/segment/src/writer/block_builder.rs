@@ -9,7 +9,7 @@ use crate::column::metadata_builder::{ColumnBuilder, MetadataBuilder};
 use crate::column::{self, lengths, timestamps};
 use crate::encoding::frame::FrameEncoder;
 use crate::error::Result;
-use crate::shapes::{BlockLines, ColumnsEncoder};
+use crate::shapes::{BlockLines, ColumnsEncoder, Masks};
 
 use super::Row;
 
@@ -60,6 +60,11 @@ impl BlockBuilder {
     /// The lines with their separators.
     pub(super) fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// Where the words of the text stand, when encoding the lines has found out.
+    pub(super) fn masks(&self) -> Option<&Masks> {
+        self.columns.masks()
     }
 
     /// The columns of metadata, without the level.

@@ -241,7 +241,7 @@ static INGESTER: &[Key<Config>] = keys! { Config;
     "ingester.flush_size", "ingester.flush-size", ingester.flush_size,
         "Sigyn's own: line bytes of a tenant in memory that start a flush. More makes fewer, larger segments and costs twice as much memory.";
     "ingester.line_columns", "ingester.line-columns", ingester.line_columns,
-        "Sigyn's own: whether flushes store lines as columns where that is smaller, as compaction does. Off saves a quarter of the CPU of writing and stores two thirds more until compaction.";
+        "Sigyn's own: whether flushes store lines as columns where that is smaller, as compaction does. Off saves a quarter of the CPU of writing and stores nearly half more until compaction.";
     "ingester.outage_memory", "ingester.outage-memory", ingester.outage_memory,
         "Sigyn's own: memory for recent entries while object storage does not answer; beyond it pushes are answered 503. Otherwise they wait at twice flush_size.";
     "ingester.wal.enabled", "ingester.wal-enabled", ingester.wal_enabled,
