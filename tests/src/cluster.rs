@@ -153,6 +153,20 @@ impl Cluster {
         self.take(name).stop().await;
     }
 
+    /// Asks a member to stop in order (SIGTERM), and does not wait.
+    pub fn begin_stop(&self, name: &str) {
+        self.process(name).begin_stop();
+    }
+
+    /// Waits until a member that was asked to stop has ended.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end well.
+    pub async fn stopped(&mut self, name: &str) {
+        self.take(name).stopped().await;
+    }
+
     /// Stops a member's threads where they are (SIGSTOP).
     pub fn pause(&self, name: &str) {
         self.process(name).pause();
@@ -169,6 +183,18 @@ impl Cluster {
         let index = self.index(name);
         self.spawn(index);
         self.process(name).await_ready().await;
+    }
+
+    /// Starts a member that does not run, with its old folder and ports, and does not wait.
+    pub fn spawn_again(&mut self, name: &str) {
+        self.spawn(self.index(name));
+    }
+
+    /// Starts one more member, and does not wait.
+    pub fn add_waiting(&mut self, member: Member) {
+        let name = member.name.clone();
+        self.members.push((member, None));
+        self.spawn_again(&name);
     }
 
     /// Stops and starts every member, one after the other.

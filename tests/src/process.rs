@@ -167,13 +167,27 @@ impl Sigyn {
         rustix::process::kill_process(pid, signal).expect("it is there");
     }
 
+    /// Asks the process to stop (SIGTERM).
+    pub fn begin_stop(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
     /// Asks the process to stop (SIGTERM) and waits for it.
     ///
     /// # Panics
     ///
     /// When it does not stop in time, or stops with another code than 0.
-    pub async fn stop(mut self) {
-        self.signal(rustix::process::Signal::TERM);
+    pub async fn stop(self) {
+        self.begin_stop();
+        self.stopped().await;
+    }
+
+    /// Waits for a process that was asked to stop.
+    ///
+    /// # Panics
+    ///
+    /// When it does not stop in time, or stops with another code than 0.
+    pub async fn stopped(mut self) {
         let mut child = std::mem::replace(&mut self.child, placeholder());
         let waited = tokio::time::timeout(
             Duration::from_secs(60),

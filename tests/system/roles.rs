@@ -216,7 +216,19 @@ async fn a_tail_hears_ingesters_elsewhere() {
     };
     tokio::time::timeout(wait::DEADLINE, read).await.expect("all lines arrive");
     assert_eq!(found, (0..50).map(|number| format!("a {number}")).collect());
+    // Neither the tail nor its client keeps the ingester; the client is told that it ends.
     ingester.stop().await;
+    let end = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return frame,
+                Some(Ok(_)) => {}
+                other => panic!("no goodbye: {other:?}"),
+            }
+        }
+    };
+    let goodbye = tokio::time::timeout(wait::DEADLINE, end).await.expect("the tail ends");
+    assert_eq!(goodbye.reason, "the ingester is gone");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

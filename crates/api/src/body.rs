@@ -9,6 +9,9 @@ use std::io::Read;
 use bytes::Bytes;
 use model::ErrorKind;
 
+use buffer::Buffer;
+
+mod buffer;
 #[cfg(test)]
 mod tests;
 
@@ -154,7 +157,11 @@ fn snappy_block(input: &[u8], limit: u64) -> Result<Bytes, BodyError> {
     if size > input.len().saturating_mul(64) {
         return Err(corrupt());
     }
-    snap::raw::Decoder::new().decompress_vec(input).map(Bytes::from).map_err(|_| corrupt())
+    let mut buffer = Buffer::take(size);
+    match snap::raw::Decoder::new().decompress(input, buffer.bytes_mut()) {
+        Ok(written) if written == size => Ok(buffer.into_bytes()),
+        _ => Err(corrupt()),
+    }
 }
 
 enum ReadError {

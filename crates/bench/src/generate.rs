@@ -28,6 +28,8 @@ pub struct Shape {
     pub span_seconds: u64,
     /// From what everything follows.
     pub seed: u64,
+    /// Whether the words that stand in one line only are in it.
+    pub has_needle: bool,
 }
 
 /// What was made.
@@ -96,7 +98,7 @@ fn fill(shape: Shape, apps: &mut [App], writer: &mut Writer) -> std::io::Result<
     let last = Timestamp(shape.start.0.saturating_add_unsigned(span_ns - 1));
     let mut at = shape.start;
     let (mut lines, mut bytes, mut line) = (0, 0, String::new());
-    let (mut has_needle, mut has_block) = (false, false);
+    let (mut has_needle, mut has_block) = (!shape.has_needle, !shape.has_needle);
     while bytes < shape.bytes {
         let app = dice.below(apps.len() as u64);
         let stream = app * shape.pods + dice.skewed(shape.pods);
@@ -211,7 +213,14 @@ mod tests {
     fn lines_fill_the_span_and_hold_what_is_asked_for_once() {
         let folder = tempfile::tempdir().unwrap();
         let start = Timestamp::from_seconds(1_795_046_400);
-        let shape = Shape { bytes: 2_000_000, pods: 3, start, span_seconds: 86_400, seed: 7 };
+        let shape = Shape {
+            bytes: 2_000_000,
+            pods: 3,
+            start,
+            span_seconds: 86_400,
+            seed: 7,
+            has_needle: true,
+        };
         let dataset = generate(shape, &mut lines::built_in(), folder.path(), "mix").unwrap();
         let text = std::fs::read_to_string(&dataset.lines_path).unwrap();
         assert_eq!(

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::client::{ask, push};
+use crate::compacted::settle;
 use crate::error::Error;
 use crate::generate;
 use crate::measure;
@@ -22,7 +23,8 @@ const GROWING: &[(&str, f64)] =
 /// Costs below this many milliseconds are those of asking at all.
 const NOISE_MS: f64 = 1.0;
 
-/// Stores one day after the other, and asks about all of them as they become more.
+/// Stores one day after the other, and asks about all of them as they become more. Days go by in
+/// seconds here, so the compactor is given the time to do what it would have done in a day.
 pub fn run(
     bench: Bench<'_>,
     folder: &Path,
@@ -32,7 +34,7 @@ pub fn run(
 ) -> Result<(), Error> {
     let Bench { plan, clock, .. } = bench;
     let home = folder.join("growth");
-    let (server, _) = Server::start(&plan.program, &home, Settings::Default, clock)?;
+    let (server, _) = Server::start(&plan.program, &home, Settings::Compacting, clock)?;
     let queries: Vec<(&Query, f64)> = GROWING
         .iter()
         .filter_map(|(name, most)| Some((QUERIES.iter().find(|q| q.name == *name)?, *most)))
@@ -45,7 +47,7 @@ pub fn run(
     for number in 0..plan.growth {
         say(&format!("growing: day {} of {}", number + 1, plan.growth));
         let start = first.plus(Duration::from_secs(number * DAY_SECONDS));
-        let dataset = make_day(plan, folder, start, plan.seed + number)?;
+        let dataset = make_day(plan, folder, start, number)?;
         bytes += dataset.bytes;
         measure::reset_peak(server.pid());
         push(&server, &generate::bodies(&dataset)?, plan.connections)?;
@@ -57,6 +59,7 @@ pub fn run(
         if !is_measured(number + 1, plan.growth) {
             continue;
         }
+        settle(&server, clock)?;
         let end = start.plus(Duration::from_secs(DAY_SECONDS));
         let reading = Reading { plan, unit, clock, start: first, end };
         measure::reset_peak(server.pid());
@@ -67,7 +70,8 @@ pub fn run(
         peaks.1 = peaks.1.max(measure::peak_megabytes(server.pid()));
     }
     let (stored, objects) = measure::disk_usage(&server.segments());
-    report.group(format!("Growth: {} days of such data, all of them asked", plan.growth));
+    report
+        .group(format!("Growth: {} days of such data, compacted, all of them asked", plan.growth));
     for ((query, most), curve) in queries.iter().zip(&curves) {
         report.row(growth_row(query, *most, curve, plan.growth));
     }

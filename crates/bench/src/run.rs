@@ -91,18 +91,24 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<String, Error> {
 }
 
 fn make(plan: &Plan, folder: &Path) -> Result<Dataset, Error> {
-    make_day(plan, folder, START, plan.seed)
+    make_day(plan, folder, START, 0)
 }
 
-/// The lines of a day.
-pub fn make_day(plan: &Plan, folder: &Path, start: Timestamp, seed: u64) -> Result<Dataset, Error> {
+/// The lines of a day; the words that stand in one line only are in those of day 0.
+pub fn make_day(
+    plan: &Plan,
+    folder: &Path,
+    start: Timestamp,
+    number: u64,
+) -> Result<Dataset, Error> {
     let mut apps = apps(plan)?;
     let shape = Shape {
         bytes: plan.megabytes * 1_000_000,
         pods: plan.pods,
         start,
         span_seconds: DAY_SECONDS,
-        seed,
+        seed: plan.seed + number,
+        has_needle: number == 0,
     };
     generate::generate(shape, &mut apps, folder, "mix")
 }
@@ -216,6 +222,7 @@ impl Bench<'_> {
             start: START,
             span_seconds: DAY_SECONDS,
             seed: plan.seed,
+            has_needle: false,
         };
         let dataset = generate::generate(shape, &mut apps, folder, "streams")?;
         let home = folder.join("streams");

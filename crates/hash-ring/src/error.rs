@@ -2,6 +2,8 @@
 
 use model::ErrorKind;
 
+use crate::instance::State;
+
 /// What can go wrong with a ring.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,6 +56,9 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// The instance takes over nothing, because it is not PENDING; hand over to another one.
+    #[error("this instance is {0} and takes over nothing")]
+    NotPending(State),
     /// The instance was stopped meanwhile; nothing is wrong.
     #[error("this instance has left ring {0}")]
     Stopped(String),
@@ -68,6 +73,7 @@ impl Error {
             | Self::TooFewHealthy { .. }
             | Self::TooManyUnhealthyZones { .. }
             | Self::Store { .. }
+            | Self::NotPending(_)
             | Self::Stopped(_) => ErrorKind::Unavailable,
             Self::Spread { .. } | Self::Config(_) => ErrorKind::Invalid,
             Self::TokenFile { .. } => ErrorKind::Internal,

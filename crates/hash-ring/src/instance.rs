@@ -15,9 +15,9 @@ pub enum State {
     Active,
     /// Shuts down; what it holds can still be read.
     Leaving,
-    /// Has registered, and has no tokens yet.
+    /// Has registered, has no tokens yet, and waits for somebody to hand over.
     Pending,
-    /// Has chosen tokens, and watches whether somebody else did the same.
+    /// Takes over from somebody, or has chosen tokens and watches whether somebody else did the same.
     Joining,
     /// Has left; a record in this state counts as none.
     Left,
@@ -65,8 +65,9 @@ pub enum Operation {
     /// Rows are stored: ACTIVE instances that are not read-only. Nobody stands in for a replica
     /// that cannot take them.
     Write,
-    /// Recent rows are read: ACTIVE, PENDING and LEAVING instances. In the replicas of one key an
-    /// instance without rows is accompanied by the next one.
+    /// Recent rows are read: all instances, because one that is PENDING may hold rows of a
+    /// hand-over that broke, and one that is JOINING those of a hand-over under way. In the replicas
+    /// of one key an instance that need not have rows is accompanied by the next one.
     Read,
     /// Something is told or counted: all instances.
     Report,
@@ -78,8 +79,7 @@ impl Operation {
     pub fn accepts(self, state: State) -> bool {
         match self {
             Self::Write => state == State::Active,
-            Self::Read => matches!(state, State::Active | State::Pending | State::Leaving),
-            Self::Report => state != State::Left,
+            Self::Read | Self::Report => state != State::Left,
         }
     }
 

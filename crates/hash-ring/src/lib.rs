@@ -32,7 +32,7 @@ pub mod token;
 pub use client::RingClient;
 pub use error::Error;
 pub use instance::{Instance, Operation, State};
-pub use lifecycler::{Lifecycler, LifecyclerConfig, NotReady, TokenStrategy};
+pub use lifecycler::{Claim, Lifecycler, LifecyclerConfig, NotReady, TokenStrategy};
 pub use metrics::Metrics;
 pub use quorum::{Outcome, QuorumTracker, ReplicationSet, Verdict};
 pub use ring::{Ring, RingConfig};

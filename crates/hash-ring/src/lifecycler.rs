@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! PENDING ──► JOINING ──► ACTIVE ──► LEAVING ──► gone
-//!    └──────────────────────►
+//!    ▲           │
+//!    └───────────┘ a hand-over broke
 //! ```
 //!
-//! An instance registers as PENDING, chooses tokens (JOINING, if it watches for others who chose
-//! the same) and becomes ACTIVE. One that kept its tokens, in a file or in its old record, is
+//! An instance registers as PENDING and waits for one that leaves to hand over to it ([`Claim`]):
+//! then it is JOINING, and ACTIVE with the tokens of the other. When nobody does in time it chooses
+//! tokens (JOINING, if it watches for others who chose the same) and becomes ACTIVE. One that kept its tokens, in a file or in its old record, is
 //! ACTIVE at once. It sends heartbeats until the end. Asked to stop, it is LEAVING while it hands
 //! over what it holds and for [`LifecyclerConfig::final_sleep`] after that, and withdraws.
 //!
 //! A record that vanishes because somebody forgot a living instance is written again, as a new
 //! registration.
 
+mod claim;
 mod join;
 mod leave;
 mod ready;
@@ -22,6 +25,7 @@ mod token_file;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -30,6 +34,7 @@ use parking_lot::Mutex;
 use runtime::Failure;
 use runtime::service::Service;
 use runtime::shutdown::Stop;
+use tokio::sync::Notify;
 
 use crate::Error;
 use crate::client::RingClient;
@@ -38,6 +43,7 @@ use crate::ring::Ring;
 use crate::store::Members;
 use crate::store::trouble::Trouble;
 
+pub use claim::Claim;
 pub use ready::NotReady;
 
 /// How tokens are chosen.
@@ -119,6 +125,9 @@ pub struct Lifecycler {
     publishing: tokio::sync::Mutex<()>,
     readiness: Mutex<ready::Readiness>,
     hand_over: Mutex<Option<HandOver>>,
+    /// A hand-over has ended.
+    claims_changed: Notify,
+    is_unregistering: AtomicBool,
     trouble: Trouble,
 }
 
@@ -127,6 +136,7 @@ struct Own {
     instance: Instance,
     /// Whether the store has shown the record since it was last registered.
     was_shown: bool,
+    claims: claim::Claims,
 }
 
 impl Lifecycler {
@@ -154,12 +164,14 @@ impl Lifecycler {
         };
         let trouble = Trouble::new("lifecycler", &client.environment().metrics);
         Ok(Arc::new(Self {
+            is_unregistering: AtomicBool::new(config.unregister_on_shutdown),
             config,
             client,
-            own: Mutex::new(Own { instance, was_shown: false }),
+            own: Mutex::new(Own { instance, was_shown: false, claims: claim::Claims::default() }),
             publishing: tokio::sync::Mutex::default(),
             readiness: Mutex::default(),
             hand_over: Mutex::default(),
+            claims_changed: Notify::new(),
             trouble,
         }))
     }
@@ -170,6 +182,23 @@ impl Lifecycler {
         hand_over: impl FnOnce() -> BoxFuture<'static, Result<(), Failure>> + Send + 'static,
     ) {
         *self.hand_over.lock() = Some(Box::new(hand_over));
+    }
+
+    /// Says whether the record goes when the instance stops, whatever the configuration says.
+    pub fn set_unregister_on_shutdown(&self, is_unregistering: bool) {
+        self.is_unregistering.store(is_unregistering, Ordering::Relaxed);
+    }
+
+    /// Whether the record goes when the instance stops.
+    #[must_use]
+    pub fn unregisters_on_shutdown(&self) -> bool {
+        self.is_unregistering.load(Ordering::Relaxed)
+    }
+
+    /// What it was configured to do.
+    #[must_use]
+    pub fn config(&self) -> &LifecyclerConfig {
+        &self.config
     }
 
     /// The service that lives this life: it starts by registering, joins and sends heartbeats
@@ -387,5 +416,11 @@ impl Lifecycler {
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.client.environment().clock.sleep(duration)
+    }
+}
+
+impl std::fmt::Debug for Lifecycler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lifecycler").field("id", &self.config.id).finish_non_exhaustive()
     }
 }

@@ -95,7 +95,7 @@ impl Default for Config {
             replica_wait_max: Duration::from_secs(15 * 60),
             replica_check_period: Duration::from_secs(10),
             replica_memory: Duration::from_secs(2 * 3600),
-            encode: EncodeSettings::default(),
+            encode: EncodeSettings::to_stay(),
             max_returned_stream_errors: 10,
             tail_buffer_bytes: 16 << 20,
         }

@@ -36,13 +36,8 @@ pub enum Error {
     #[error("ingester is read-only")]
     ReadOnly,
     /// Heads were not handed over. They stay in memory and in the log, and are flushed instead.
-    #[error("hand tenant {tenant} over: {reason}")]
-    HandOver {
-        /// Whose head.
-        tenant: model::TenantId,
-        /// What happened.
-        reason: Arc<str>,
-    },
+    #[error("hand heads over: {0}")]
+    HandOver(String),
     /// The log could not be opened or read; an operator must look.
     #[error("open the write-ahead log: {0}")]
     Open(WalError),
@@ -71,7 +66,7 @@ impl Error {
             | Self::Wal { .. }
             | Self::Stopping
             | Self::ReadOnly
-            | Self::HandOver { .. }
+            | Self::HandOver(_)
             | Self::Flush { .. } => ErrorKind::Unavailable,
             Self::Catalog(error) => error.kind(),
             Self::Open(_) => ErrorKind::Internal,

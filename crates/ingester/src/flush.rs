@@ -220,6 +220,7 @@ impl Flusher {
         let _permit = self.permits.acquire().await.map_err(|_| Error::Stopping)?;
         let skip = self.stored_elsewhere(tenant, head).await;
         let held_by = skip.as_ref().map(|skip| skip.held_by.clone()).unwrap_or_default();
+        let rows_skipped = skip.as_ref().map_or(0, |skip| skip.rows);
         let segments = self.encode(tenant, head, skip).await.map_err(failed)?;
         // From now on the head is known under these names: a query that finds all of them in its
         // catalog leaves the head out.
@@ -251,6 +252,7 @@ impl Flusher {
             first: head.positions.first,
             last: head.positions.last,
         });
+        self.heads.metrics.rows_skipped(rows_skipped);
         self.measure(head, count);
         head.state.send_replace(FlushState::Stored);
         Ok(())

@@ -61,6 +61,7 @@ pub struct Ingester {
     is_read_only: AtomicBool,
     /// Whether the next stop is for good.
     is_prepared: AtomicBool,
+    flushes_on_stop: AtomicBool,
     flush_loop: Mutex<Option<task::JoinHandle<()>>>,
 }
 
@@ -127,6 +128,7 @@ impl Ingester {
             permits: Semaphore::new(heads.config.concurrent_flushes),
         });
         let flush_loop = task::spawn("flush-loop", Arc::clone(&flusher).run());
+        let flushes_on_stop = AtomicBool::new(heads.config.flush_on_stop);
         Ok(Arc::new(Self {
             heads,
             limits,
@@ -136,6 +138,7 @@ impl Ingester {
             is_stopping: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
             is_prepared: AtomicBool::new(false),
+            flushes_on_stop,
             flush_loop: Mutex::new(Some(flush_loop)),
         }))
     }
@@ -243,8 +246,7 @@ impl Ingester {
         if self.is_stopping.swap(true, Ordering::Relaxed) {
             return;
         }
-        let is_for_good = self.is_prepared.load(Ordering::Relaxed);
-        if (self.heads.config.flush_on_stop || is_for_good)
+        if self.flushes_on_stop()
             && let Err(error) = self.flusher.flush(None, FlushReason::stop).await
         {
             tracing::warn!(%error, "entries stay in the log for the next start");
@@ -402,4 +404,4 @@ mod leave;
 #[cfg(test)]
 mod tests;
 
-pub use leave::{HandedOver, Successor};
+pub use leave::{HandedOver, Successor, Successors};

@@ -36,7 +36,7 @@ mod wal;
 
 pub use config::{Config, Limits, RateScope, Threads, WalSync};
 pub use error::Error;
-pub use ingester::{Dependencies, HandedOver, Ingester, Successor};
+pub use ingester::{Dependencies, HandedOver, Ingester, Successor, Successors};
 pub use metrics::{FlushReason, Metrics};
 pub use replicas::Replicas;
 pub use snapshot::HeadSnapshot;

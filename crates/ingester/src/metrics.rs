@@ -97,6 +97,7 @@ struct FlushMetrics {
     chunks: Family<ReasonLabel, Counter>,
     queue_length: Gauge,
     failures: Counter,
+    rows_skipped: Counter,
     entries: Histogram,
     bytes: Histogram,
     age: Histogram,
@@ -139,6 +140,7 @@ impl Default for FlushMetrics {
             chunks: Family::default(),
             queue_length: Gauge::default(),
             failures: Counter::default(),
+            rows_skipped: Counter::default(),
             entries: Histogram::new(exponential_buckets(200.0, 2.0, 9)),
             bytes: Histogram::new(exponential_buckets(20_000.0, 2.0, 10)),
             age: Histogram::new(ages),
@@ -272,6 +274,10 @@ impl Metrics {
         self.flush.failures.inc();
     }
 
+    pub(crate) fn rows_skipped(&self, rows: u64) {
+        self.flush.rows_skipped.inc_by(rows);
+    }
+
     pub(crate) fn encoded(&self, took: Duration) {
         self.flush.encode.observe(took.as_secs_f64());
     }
@@ -369,6 +375,11 @@ impl FlushMetrics {
             "sigyn_ingester_flush_failures",
             "Flushes that failed and are tried again",
             self.failures.clone(),
+        );
+        registry.register(
+            "sigyn_ingester_rows_skipped",
+            "Rows that were not stored because another replica had stored them",
+            self.rows_skipped.clone(),
         );
         registry.register(
             "sigyn_ingester_encode_duration_seconds",

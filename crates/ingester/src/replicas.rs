@@ -162,6 +162,8 @@ pub(crate) struct Skip {
     /// How many cells the head has, and how many of them are left out.
     pub(crate) of: usize,
     pub(crate) skipped: usize,
+    /// How many rows are left out.
+    pub(crate) rows: u64,
 }
 
 impl Skip {
@@ -223,6 +225,7 @@ pub(crate) fn compare(store: &Store, tenant: &Tenant, head: &SealedHead) -> Skip
         }
     }
     skip.skipped = left_out.len();
+    skip.rows = left_out.iter().filter_map(|cell| own.cells.get(cell)).map(|cell| cell.count).sum();
     skip.held_by.sort();
     skip.held_by.dedup();
     skip

@@ -47,6 +47,7 @@ use control::Meter;
 pub use control::{CancelReason, Control};
 pub use error::QueryError;
 pub use frame::print as print_labels;
+pub use scan::check_columns;
 use shard::ShardSource;
 
 /// What to evaluate the expression for.

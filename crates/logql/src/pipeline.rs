@@ -25,6 +25,8 @@
 //!
 //! Faults of single functions (`trunc` in bytes, `date` of a text) are told at the function.
 
+mod column_codes;
+mod column_memo;
 mod column_plan;
 mod column_sweep;
 mod decolorize;
@@ -80,6 +82,7 @@ use series::Reducer;
 use sweep::Sweep;
 
 pub use crate::template::template_functions;
+pub use column_memo::{Memo, MemoPlace, Recalled};
 pub use column_plan::ColumnRow;
 pub use hints::{Hints, Reduction};
 pub use json_keys::json_keys;
@@ -114,6 +117,8 @@ pub struct Pipeline {
     wants: Want,
     /// Whether the result needs the lengths of lines.
     measures_lines: bool,
+    /// Whether rows with the same values have the same fate.
+    is_memorable: bool,
     now: Timestamp,
 }
 
@@ -191,8 +196,23 @@ impl Pipeline {
         let reducer = Reducer::new(&reduction, &mut names);
         let wants = Want { lines, metadata };
         let measures_lines = hints.lines == WantLines::Lengths;
+        let is_memorable = {
+            let unwrapped = unwrap.map(|unwrap| &*unwrap.label);
+            hints.metric && column_memo::is_fit(&program, &reduction, unwrapped)
+        };
         let now = hints.now;
-        Ok(Self { names, sweep, parsed, program, plan, reducer, wants, measures_lines, now })
+        Ok(Self {
+            names,
+            sweep,
+            parsed,
+            program,
+            plan,
+            reducer,
+            wants,
+            measures_lines,
+            is_memorable,
+            now,
+        })
     }
 
     /// Whether lines that were taken apart serve as well as lines. They do when most rows can be

@@ -51,6 +51,10 @@ pub trait ColumnLines: Debug + Send + Sync {
     /// kept that way.
     fn dictionary(&self, column: u32) -> Option<(Vec<&[u8]>, &[u8])>;
 
+    /// The values of a column by rank, when they are numbers of which equal ones stand for equal
+    /// texts.
+    fn numbers(&self, column: u32) -> Option<&[i64]>;
+
     /// Appends the line of a row, given its time.
     fn append_line(&self, row: usize, timestamp: i64, out: &mut Vec<u8>);
 

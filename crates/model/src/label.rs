@@ -100,7 +100,22 @@ impl Labels {
     /// The canonical text, equal exactly for equal sets.
     #[must_use]
     pub fn canonical(&self) -> String {
-        self.to_string()
+        let mut text = String::with_capacity(2 + 40 * self.len());
+        text.push('{');
+        for (index, (name, value)) in self.iter().enumerate() {
+            if index > 0 {
+                text.push_str(", ");
+            }
+            if is_label_name(name) {
+                text.push_str(name);
+            } else {
+                quote_into(name, &mut text);
+            }
+            text.push('=');
+            quote_into(value, &mut text);
+        }
+        text.push('}');
+        text
     }
 }
 
@@ -119,22 +134,7 @@ impl Ord for Labels {
 
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(2 + 24 * self.len());
-        text.push('{');
-        for (index, (name, value)) in self.iter().enumerate() {
-            if index > 0 {
-                text.push_str(", ");
-            }
-            if is_label_name(name) {
-                text.push_str(name);
-            } else {
-                quote_into(name, &mut text);
-            }
-            text.push('=');
-            quote_into(value, &mut text);
-        }
-        text.push('}');
-        f.write_str(&text)
+        f.write_str(&self.canonical())
     }
 }
 
@@ -156,7 +156,12 @@ pub fn is_label_name(name: &str) -> bool {
 pub fn quote_into(text: &str, out: &mut String) {
     use fmt::Write as _;
     out.push('"');
-    for c in text.chars() {
+    // Nearly all texts are plain up to the end.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    let plain = text.bytes().position(|byte| !is_plain(&byte)).unwrap_or(text.len());
+    let (plain, rest) = text.split_at(plain);
+    out.push_str(plain);
+    for c in rest.chars() {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),

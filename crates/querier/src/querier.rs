@@ -195,6 +195,7 @@ impl Querier {
         let work = Arc::new(work);
         let mut starts = 0;
         loop {
+            let again = tenants;
             let (work, querier, tenants) = (Arc::clone(&work), Arc::clone(self), tenants.to_vec());
             let ran = self
                 .pool
@@ -205,7 +206,7 @@ impl Querier {
                 Err(Error::Query(QueryError::Source(error)))
                     if error.kind == ErrorKind::NotFound && starts <= FRESH_STARTS =>
                 {
-                    let refreshed = self.store.refresh().await;
+                    let refreshed = self.store.refresh_for(again).await;
                     refreshed.map_err(|error| crate::source::source_error(&error))?;
                 }
                 other => return other,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use logql::source::Source;
 use model::{Matcher, TenantId, TimeRange};
 use segment::SegmentName;
+use store::Told;
 
 /// Whoever holds the recent rows of tenants.
 pub trait Recent: Send + Sync {
@@ -35,6 +36,17 @@ pub trait RecentSource: Source + Send {
     /// rows may be copies.
     fn holder(&self, _origin: u64) -> u64 {
         0
+    }
+
+    /// What holders told that the catalog must hold before it is used, when it is kept elsewhere.
+    fn told(&self) -> Option<&Told> {
+        None
+    }
+
+    /// Whether there are several holders. Then a row may be held by more than one of them, or by one
+    /// while another has stored it already.
+    fn is_shared(&self) -> bool {
+        false
     }
 }
 

@@ -65,7 +65,12 @@ fn by_stream(rows: &[TestRow]) -> BTreeMap<Labels, Vec<TestRow>> {
 /// A segment of the rows, which the ingester's WAL had at `position`. Its blocks are small, so that
 /// a few rows make several.
 pub(crate) fn segment(tenant: &TenantId, rows: &[TestRow], position: u64) -> EncodedSegment {
-    segment_of_blocks(tenant, rows, position, 7)
+    segment_of(
+        tenant,
+        rows,
+        position,
+        EncodeSettings { block_rows: 7, ..EncodeSettings::default() },
+    )
 }
 
 /// A segment whose blocks have at most so many rows.
@@ -74,6 +79,16 @@ pub(crate) fn segment_of_blocks(
     rows: &[TestRow],
     position: u64,
     block_rows: u32,
+) -> EncodedSegment {
+    segment_of(tenant, rows, position, EncodeSettings { block_rows, ..EncodeSettings::default() })
+}
+
+/// A segment, encoded as told.
+pub(crate) fn segment_of(
+    tenant: &TenantId,
+    rows: &[TestRow],
+    position: u64,
+    settings: EncodeSettings,
 ) -> EncodedSegment {
     let coverage = Coverage {
         ingester: "test".into(),
@@ -84,7 +99,6 @@ pub(crate) fn segment_of_blocks(
     };
     let day = time(0).day();
     let facts = SegmentFacts { tenant: tenant.clone(), day, level: 0, coverage: Some(coverage) };
-    let settings = EncodeSettings { block_rows, ..EncodeSettings::default() };
     let mut streams: Vec<(Labels, Vec<TestRow>)> = by_stream(rows).into_iter().collect();
     streams.sort_by_cached_key(|(labels, _)| sort_key(labels, &settings.sort_labels));
     let mut writer = SegmentWriter::new(facts, settings);
@@ -106,6 +120,7 @@ pub(crate) fn segment_of_blocks(
 pub(crate) struct TestHead {
     pub(crate) rows: Vec<TestRow>,
     pub(crate) flushed_as: Vec<SegmentName>,
+    pub(crate) holder: u64,
 }
 
 /// Heads by tenant, to be changed while queries run.
@@ -130,6 +145,14 @@ impl Recent for TestHeads {
 impl RecentSource for TestSnapshot {
     fn flushed_as(&self, origin: u64) -> Vec<SegmentName> {
         self.0[origin as usize].flushed_as.clone()
+    }
+
+    fn holder(&self, origin: u64) -> u64 {
+        self.0[origin as usize].holder
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.iter().any(|head| head.holder != 0)
     }
 }
 

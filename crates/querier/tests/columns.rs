@@ -81,6 +81,12 @@ const METRICS: &[&str] = &[
     "max_over_time(@ | unwrap duration(%) | __error__=`` [7s]) by (status)",
     "quantile_over_time(0.9, @ | unwrap bytes(%) [7s]) by (__error__)",
     "first_over_time(@ | unwrap status [7s]) without (%)",
+    "quantile_over_time(0.5, @ | unwrap % [7s]) by (%)",
+    "quantile_over_time(0.5, @ | unwrap % [7s]) by (%_extracted, level)",
+    "avg_over_time(@ | unwrap % | % > 3 [7s]) by (level)",
+    "last_over_time(@ | unwrap dur | __error__=`` [7s]) by (a_b, %)",
+    "sum_over_time(@ | unwrap duration_seconds(dur) [7s]) by (status)",
+    "sum by (level) (sum_over_time(@ | unwrap %_extracted | __error__=`` [7s]))",
 ];
 
 const NAMES: &[&str] = &["status", "a", "a_b", "msg", "level", "x_y", "dur", "size"];

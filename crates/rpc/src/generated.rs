@@ -3,6 +3,8 @@
 #[rustfmt::skip]
 pub(crate) mod health;
 #[rustfmt::skip]
+pub(crate) mod index;
+#[rustfmt::skip]
 pub(crate) mod ingester;
 #[rustfmt::skip]
 pub(crate) mod scheduler;
@@ -29,6 +31,7 @@ mod tests {
     #[test]
     fn the_generated_code_is_fresh() {
         check(include_str!("../proto/sigyn/ingester.proto"), include_str!("generated/ingester.rs"));
+        check(include_str!("../proto/sigyn/index.proto"), include_str!("generated/index.rs"));
         check(
             include_str!("../proto/sigyn/scheduler.proto"),
             include_str!("generated/scheduler.rs"),

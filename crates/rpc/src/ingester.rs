@@ -10,6 +10,7 @@ mod service;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use model::{Labels, Matcher, TenantId, TimeRange, Timestamp};
 pub use client::Client;
 pub use heads::{Described, RemoteHeads};
 pub use service::{IngesterService, PATH, service};
+pub use transfer::Transfer;
 
 use crate::error::Error;
 
@@ -64,12 +66,39 @@ pub trait IngesterRole: Send + Sync + 'static {
     /// When an attempt failed; the rows stay where they are.
     fn flush(&self, tenant: Option<TenantId>) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Keeps rows of an ingester that leaves, whatever their age and the tenant's limits.
+    /// Begins to take over from an ingester that leaves.
     ///
     /// # Errors
     ///
-    /// When this ingester takes over nothing; the other one keeps them.
-    fn take_over(&self, batch: AppendBatch) -> BoxFuture<'_, Result<(), Error>>;
+    /// When this ingester takes over nothing; the other one keeps what it has.
+    fn take_over(&self, giver: Giver) -> BoxFuture<'_, Result<Box<dyn TakeOver>, Error>>;
+}
+
+/// An ingester that leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Giver {
+    /// Its name in the ring.
+    pub id: String,
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+}
+
+/// A hand-over under way, at the receiver. Dropping it unfinished gives it up: what was received is
+/// kept, and belongs to the giver still.
+pub trait TakeOver: Send + Sync {
+    /// Keeps rows durably, whatever their age and the tenant's limits.
+    ///
+    /// # Errors
+    ///
+    /// When they are not kept: the hand-over fails.
+    fn receive(&self, batch: AppendBatch) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Nothing more comes: takes the tokens, and owns what was received.
+    ///
+    /// # Errors
+    ///
+    /// When the hand-over failed; the giver keeps everything.
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<(), Error>>;
 }
 
 /// The heads of one tenant at one moment.

@@ -2,7 +2,7 @@
 //!
 //! Place in the path: a role that needs another defines the small trait it needs; where the other
 //! role runs in another process, `server` plugs in a client from here ([`ingester::Client`],
-//! [`scheduler`]), and on the other side a service from here in front of the role. [`pool`] keeps
+//! [`index::Client`], [`scheduler`]), and on the other side a service from here in front of the role. [`pool`] keeps
 //! the connections, [`codec`] writes the large messages, [`error`] carries failures.
 //!
 //! Invariants: every call has a deadline, every message a size limit; errors keep their
@@ -16,6 +16,7 @@ pub mod error;
 #[rustfmt::skip]
 mod generated;
 pub mod health;
+pub mod index;
 pub mod ingester;
 pub mod pool;
 pub mod scheduler;

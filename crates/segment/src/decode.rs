@@ -1,5 +1,6 @@
 //! Reading the columns of a block.
 
+use bytes::Bytes;
 use model::columns::{Lines, TextColumn};
 
 use crate::block::{BlockMeta, LineCodec, MetadataColumn};
@@ -91,7 +92,7 @@ pub fn decode_first_lines(
 /// As [`decode_timestamps`]; also when the block keeps its lengths elsewhere.
 pub fn decode_line_lengths(meta: &BlockMeta, bytes: &[u8]) -> Result<Vec<u32>> {
     match decode_columns(meta, bytes)? {
-        Some(columns) => columns.block.lengths(),
+        Some(columns) => columns.lengths(),
         None => Err(FormatError::Corrupt("a block without line lengths")),
     }
 }
@@ -103,12 +104,22 @@ pub fn decode_line_lengths(meta: &BlockMeta, bytes: &[u8]) -> Result<Vec<u32>> {
 ///
 /// As [`decode_timestamps`].
 pub fn decode_columns(meta: &BlockMeta, bytes: &[u8]) -> Result<Option<LineColumns>> {
+    open_columns(meta, &Bytes::copy_from_slice(bytes))
+}
+
+/// As [`decode_columns`], without a copy: what is not wanted at once is read from `bytes` later.
+///
+/// # Errors
+///
+/// As [`decode_timestamps`].
+pub fn open_columns(meta: &BlockMeta, bytes: &Bytes) -> Result<Option<LineColumns>> {
     if meta.codec != LineCodec::Columns {
         return Ok(None);
     }
     let len = meta.lines.end - meta.lines.start;
     let payload = open(ChunkKind::Lines, meta.ordinal, bytes, len)?;
-    let block = ShapeBlock::decode(payload, meta.rows as usize, raw_bytes(meta))?;
+    let payload = bytes.slice_ref(payload);
+    let block = ShapeBlock::open(payload, meta.rows as usize, raw_bytes(meta))?;
     Ok(Some(LineColumns::new(block)))
 }
 

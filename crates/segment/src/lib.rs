@@ -44,7 +44,7 @@ pub use block::{BlockMeta, BlockRun, LineCodec, MetadataColumn};
 pub use cells::{Cell, SegmentCells, decode_cells};
 pub use decode::{
     decode_columns, decode_first_lines, decode_lengths, decode_line_lengths, decode_lines,
-    decode_metadata, decode_timestamps,
+    decode_metadata, decode_timestamps, open_columns,
 };
 pub use digest::{
     DIGEST_SECONDS, Digest, DigestCell, RowHasher, SegmentDigests, decode_digests, digest_cell,

@@ -56,10 +56,11 @@ impl Default for EncodeSettings {
 }
 
 impl EncodeSettings {
-    /// For segments that are written once more, to stay: lines as columns take a third less room
-    /// and twice the time to write.
+    /// What flushes and compaction write: lines as columns take a third less room than plain ones
+    /// and half as much time again to write. Blocks of 2 MiB, because fewer of them repeat fewer
+    /// shapes; those of 4 MiB take 2 % less room yet, and twice the memory while they are written.
     #[must_use]
     pub fn to_stay() -> Self {
-        Self { line_codec: LineCodec::Columns, ..Self::default() }
+        Self { line_codec: LineCodec::Columns, block_bytes: 2 << 20, ..Self::default() }
     }
 }

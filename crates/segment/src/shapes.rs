@@ -16,6 +16,8 @@ mod lines;
 mod masks;
 mod matching;
 mod numbers;
+mod parts;
+mod reader;
 mod table;
 mod times;
 mod tokens;

@@ -30,6 +30,9 @@ use crate::stream_table::codec::StreamTableBuilder;
 use block_builder::BlockBuilder;
 use regions::Regions;
 
+/// Room for more line bytes than these is made when they come.
+const RESERVED_BYTES_MAX: u32 = 4 << 20;
+
 pub use spill::{Region, Spill, SpilledSegment};
 
 /// One row on its way into a segment.
@@ -100,13 +103,15 @@ impl SegmentWriter {
         let mut hash = Box::new(Xxh3::new());
         object::hash_facts(&facts, &settings, &mut hash);
         let index = (settings.index == IndexPolicy::Tokens).then(IndexBuilder::new);
+        let mut block = BlockBuilder::default();
+        block.reserve(settings.block_bytes.min(RESERVED_BYTES_MAX) as usize);
         Self {
             facts,
             settings,
             parents: Vec::new(),
             fault: encoder.as_ref().err().cloned(),
             encoder: encoder.ok(),
-            block: BlockBuilder::default(),
+            block,
             cells: CellBuilder::new(),
             digests: None,
             index,

@@ -9,6 +9,7 @@ mod parts;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use api::otlp::OtlpConfig;
@@ -72,6 +73,8 @@ pub struct App {
     healthy_since: OnceLock<std::time::Duration>,
     query_path_metrics: OnceLock<frontend::Metrics>,
     names: Names,
+    /// Whether the ingester was asked to stop, be it alone.
+    ingester_shutdown: AtomicBool,
 }
 
 /// Label values that requests share.
@@ -132,6 +135,7 @@ impl App {
             healthy_since: OnceLock::new(),
             query_path_metrics: OnceLock::new(),
             names: Names::new(),
+            ingester_shutdown: AtomicBool::new(false),
             config,
             clock,
             log,
@@ -145,6 +149,12 @@ impl App {
     pub fn query_path_metrics(&self) -> frontend::Metrics {
         let register = || frontend::Metrics::register(&mut self.registry.lock());
         self.query_path_metrics.get_or_init(register).clone()
+    }
+
+    /// Notes that the ingester is being stopped by request; false when that was noted before.
+    #[must_use]
+    pub fn begin_ingester_shutdown(&self) -> bool {
+        !self.ingester_shutdown.swap(true, Ordering::Relaxed)
     }
 
     /// The routes of this process.

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::credentials::Credential;
-use cluster::{Lifecycler, Memberlist, RingSettings};
+use cluster::{IndexGateway, Lifecycler, Memberlist, RingSettings};
 use limits::TenantLimits;
 use setting::{ByteSize, Structured};
 
@@ -40,6 +40,7 @@ pub struct Config {
     pub ring: RingSettings,
     pub memberlist: Memberlist,
     pub lifecycler: Lifecycler,
+    pub index_gateway: IndexGateway,
     pub worker_scheduler_addresses: Vec<String>,
     pub scheduler_max_outstanding: usize,
     pub schema_configs: Structured<Vec<SchemaPeriod>>,
@@ -250,10 +251,12 @@ pub struct Ingester {
     pub chunk_idle_period: Duration,
     pub flush_check_period: Duration,
     pub flush_size: ByteSize,
+    pub line_columns: bool,
     pub outage_memory: ByteSize,
     pub wal_enabled: bool,
     pub wal_dir: String,
     pub wal_sync: String,
+    pub shutdown_marker_path: String,
     pub id: String,
     pub addresses: Vec<String>,
     pub min_ready_duration: Duration,
@@ -406,6 +409,7 @@ impl Default for Config {
             ring: RingSettings::default(),
             memberlist: Memberlist::default(),
             lifecycler: Lifecycler::default(),
+            index_gateway: IndexGateway::default(),
             worker_scheduler_addresses: Vec::new(),
             scheduler_max_outstanding: 32_000,
             schema_configs: Structured::default(),
@@ -497,10 +501,12 @@ impl Default for Ingester {
             chunk_idle_period: Duration::from_secs(30 * 60),
             flush_check_period: Duration::from_secs(30),
             flush_size: ByteSize(32 << 20),
+            line_columns: true,
             outage_memory: ByteSize(512 << 20),
             wal_enabled: true,
             wal_dir: String::new(),
             wal_sync: "always".to_owned(),
+            shutdown_marker_path: String::new(),
             id: String::new(),
             addresses: Vec::new(),
             min_ready_duration: Duration::ZERO,
@@ -708,6 +714,7 @@ impl Config {
         };
         one_of("server.log_level", &self.server.log_level, &["debug", "info", "warn", "error"]);
         one_of("server.log_format", &self.server.log_format, &["logfmt", "json"]);
+        one_of("index_gateway.mode", &self.index_gateway.mode, &["simple", "ring"]);
         problems.extend(self.storage_choice().err());
         problems.extend(self.ring_place().err());
         problems.extend(

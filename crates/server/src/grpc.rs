@@ -5,6 +5,7 @@
 //! the service answers. Bodies are limited by the services, and the number of requests at once by
 //! the connection.
 
+mod index;
 mod roles;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use http::{HeaderMap, Request, StatusCode, header};
 use hyper::body::Incoming;
 use model::{ErrorKind, TenantId};
 use rpc::health::HealthService;
+use rpc::index::IndexService;
 use rpc::ingester::IngesterService;
 use rpc::scheduler::SchedulerService;
 use runtime::task;
@@ -22,6 +24,7 @@ use tonic::codegen::Service;
 use crate::app::App;
 use crate::http::error;
 use crate::http::{Counted, Exchange};
+use index::IndexOf;
 pub use roles::Scheduler;
 use roles::{IngesterOf, ProcessHealth, SchedulerOf};
 
@@ -35,6 +38,8 @@ pub struct Services {
     ingester: Option<IngesterService<IngesterOf>>,
     /// Present when the module is.
     scheduler: Option<SchedulerService<SchedulerOf>>,
+    /// Present when the module is.
+    index: Option<IndexService<IndexOf>>,
     health: HealthService<ProcessHealth>,
 }
 
@@ -52,7 +57,11 @@ impl Services {
             .then(|| rpc::scheduler::service(Arc::new(SchedulerOf(Arc::clone(app)))));
         let health =
             rpc::health::service(Arc::new(ProcessHealth(Arc::clone(app))), Arc::clone(&app.clock));
-        Self { ingester, scheduler, health }
+        let index = app
+            .routes()
+            .serves("index-gateway")
+            .then(|| rpc::index::service(Arc::new(IndexOf(Arc::clone(app)))));
+        Self { ingester, scheduler, index, health }
     }
 }
 
@@ -95,6 +104,10 @@ async fn answer(app: Arc<App>, mut services: Services, request: Request<Body>) -
         services.scheduler.as_mut().filter(|_| path.starts_with(rpc::scheduler::PATH))
     {
         scheduler.call(request).await
+    } else if let Some(index) =
+        services.index.as_mut().filter(|_| path.starts_with(rpc::index::PATH))
+    {
+        index.call(request).await
     } else {
         let text = format!("{path} is not served by this process");
         return tonic::Status::unimplemented(text).into_http();
@@ -148,9 +161,10 @@ impl Exchange {
     fn begin_grpc<B>(app: &Arc<App>, request: &Request<B>) -> Self {
         // Only known methods, so that nobody can make up routes.
         let path = request.uri().path();
-        let is_known = [rpc::ingester::PATH, rpc::health::PATH, rpc::scheduler::PATH]
-            .iter()
-            .any(|service| path.strip_prefix(service).is_some_and(is_method));
+        let is_known =
+            [rpc::ingester::PATH, rpc::health::PATH, rpc::scheduler::PATH, rpc::index::PATH]
+                .iter()
+                .any(|service| path.strip_prefix(service).is_some_and(is_method));
         let route = if is_known { path.into() } else { app.route_of_nothing() };
         let counted = Counted { method: "gRPC".into(), route, received_bytes: 0 };
         Self::begin_counted(app, counted, request.uri().clone())
@@ -162,8 +176,10 @@ impl Exchange {
 }
 
 fn is_method(name: &str) -> bool {
-    const METHODS: &[&str] =
-        &["Append", "Heads", "Tail", "Flush", "Transfer", "Check", "Watch", "Frontend", "Worker"];
+    const METHODS: &[&str] = &[
+        "Append", "Heads", "Tail", "Flush", "Transfer", "Check", "Watch", "Frontend", "Worker",
+        "Segments", "Deletes", "Parts",
+    ];
     METHODS.contains(&name)
 }
 

@@ -17,6 +17,7 @@ pub mod admin;
 
 pub mod deletes;
 pub mod detected;
+pub mod downscale;
 pub mod format_query;
 pub mod metadata;
 pub mod push;
@@ -94,9 +95,16 @@ async fn answer(
     body: Incoming,
 ) -> Outcome {
     let tenants = app.tenants(route, &request.headers)?;
-    let is_elsewhere = route.module == "querier" && !app.routes().serves("querier");
+    let is_here = app.routes().serves("querier");
     let call = Call { app, request, tenants, names, body: Some(body) };
-    if is_elsewhere { forward::pass_on(call).await } else { route.serve(call).await }
+    match route.module == "querier" {
+        true if is_here => {
+            let asker = query::actor(&call);
+            forward::in_turn(route, call, &asker).await
+        }
+        true => forward::pass_on(call).await,
+        false => route.serve(call).await,
+    }
 }
 
 impl App {

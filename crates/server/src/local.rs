@@ -20,7 +20,7 @@ use querier::{NothingRecent, Recent, RecentSource};
 use segment::SegmentName;
 
 use crate::app::App;
-pub use executor::{LocalExecutor, task_error};
+pub use executor::{LocalExecutor, enter, task_error};
 
 /// How long a client waits for an ingester that starts or stops.
 const ABSENT_WAIT: Duration = Duration::from_secs(1);
@@ -112,22 +112,22 @@ impl Recent for LocalRecent {
         range: TimeRange,
     ) -> Arc<dyn RecentSource> {
         match self.app.parts.ingester.find() {
-            Some(ingester) => Arc::new(Heads(ingester.snapshot(tenant, matchers, range))),
+            Some(ingester) => Arc::new(LocalHeads(ingester.snapshot(tenant, matchers, range))),
             None => Arc::new(NothingRecent),
         }
     }
 }
 
-/// Heads as the querier knows them.
-struct Heads(HeadSnapshot);
+/// Heads of this process, as queriers know them, here and in other processes.
+pub(crate) struct LocalHeads(pub(crate) HeadSnapshot);
 
-impl RecentSource for Heads {
+impl RecentSource for LocalHeads {
     fn flushed_as(&self, origin: u64) -> Vec<SegmentName> {
         self.0.flushed_as(origin)
     }
 }
 
-impl Source for Heads {
+impl Source for LocalHeads {
     fn pieces(&self, selection: &Selection) -> Result<Vec<Piece>, SourceError> {
         self.0.pieces(selection)
     }

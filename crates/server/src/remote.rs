@@ -3,6 +3,7 @@
 pub mod appender;
 pub mod cluster;
 pub mod flush;
+pub mod index;
 pub mod peers;
 pub mod recent;
 pub mod scheduler;

@@ -4,11 +4,12 @@
 //! distributors. A role that lives in a ring joins it when it can serve, and leaves before the
 //! listeners close, so that what it holds can be read until the end.
 
+pub mod hand_over;
 pub mod peers;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -27,8 +28,10 @@ use crate::app::App;
 use crate::config::Config;
 use crate::config::cluster::RingPlace;
 
-/// Distributors that stay silent are forgotten after so many times the timeout.
+/// Distributors and index gateways that stay silent are forgotten after so many times the timeout.
 const FORGET_TIMEOUTS: u32 = 2;
+/// Tokens of an index gateway.
+const GATEWAY_TOKENS: usize = 128;
 
 /// The rings of this process.
 pub struct Rings {
@@ -36,7 +39,11 @@ pub struct Rings {
     environment: Environment,
     ingesters: Arc<RingClient>,
     distributors: Arc<RingClient>,
+    /// Followed where gateways are found in it.
+    index_gateways: Option<Arc<RingClient>>,
     lives: Mutex<Vec<Life>>,
+    /// This process in the ring of ingesters.
+    ingester: OnceLock<Arc<Lifecycler>>,
 }
 
 /// This process in one ring.
@@ -67,8 +74,19 @@ impl Rings {
             zone_aware: false,
         };
         let distributors = follow("distributor", &others);
+        let in_ring = app.config.index_gateway.is_in_ring();
+        let index_gateways = in_ring.then(|| follow("index-gateway", &others));
         let lives = Mutex::default();
-        Ok(Some(Arc::new(Self { stores, environment, ingesters, distributors, lives })))
+        let ingester = OnceLock::new();
+        Ok(Some(Arc::new(Self {
+            stores,
+            environment,
+            ingesters,
+            distributors,
+            index_gateways,
+            lives,
+            ingester,
+        })))
     }
 
     /// The ring of ingesters.
@@ -83,10 +101,22 @@ impl Rings {
         &self.distributors
     }
 
+    /// The ring of index gateways, where they are found in one.
+    #[must_use]
+    pub fn index_gateways(&self) -> Option<&Arc<RingClient>> {
+        self.index_gateways.as_ref()
+    }
+
     /// Tells the time that heartbeats are compared with.
     #[must_use]
     pub fn now(&self) -> model::Timestamp {
         self.environment.clock.now()
+    }
+
+    /// This process in the ring of ingesters; `None` before it joined, and where it is none.
+    #[must_use]
+    pub fn ingester(&self) -> Option<&Arc<Lifecycler>> {
+        self.ingester.get()
     }
 
     /// Joins the ring of ingesters. `hand_over` is what the ingester does before it goes.
@@ -94,11 +124,10 @@ impl Rings {
     /// # Errors
     ///
     /// When the instance has no usable name or address, or could not register.
-    pub async fn join_as_ingester(
-        &self,
-        app: &App,
-        hand_over: impl FnOnce() -> BoxFuture<'static, Result<(), Failure>> + Send + 'static,
-    ) -> Result<(), Failure> {
+    pub async fn join_as_ingester<H>(&self, app: &App, hand_over: H) -> Result<(), Failure>
+    where
+        H: FnOnce(Arc<Lifecycler>) -> BoxFuture<'static, Result<(), Failure>> + Send + 'static,
+    {
         let (common, own) = (&app.config.ring, &app.config.lifecycler);
         let file = if own.tokens_file.is_empty() { &common.tokens_file } else { &own.tokens_file };
         let count = if own.num_tokens == 0 { common.num_tokens } else { own.num_tokens };
@@ -119,7 +148,10 @@ impl Rings {
             forget_after: own.autoforget_unhealthy.then_some(ring.heartbeat_timeout),
         };
         let lifecycler = Lifecycler::new(config, Arc::clone(&self.ingesters))?;
-        lifecycler.set_hand_over(hand_over);
+        let own = Arc::clone(&lifecycler);
+        lifecycler.set_hand_over(move || hand_over(own));
+        // Before it is PENDING for others, who may hand over at once.
+        let _ = self.ingester.set(Arc::clone(&lifecycler));
         self.join(lifecycler).await
     }
 
@@ -129,18 +161,39 @@ impl Rings {
     ///
     /// As [`Self::join_as_ingester`].
     pub async fn join_as_distributor(&self, app: &App) -> Result<(), Failure> {
+        self.join_without_hand_over(app, &self.distributors, 1).await
+    }
+
+    /// Joins the ring of index gateways, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::join_as_ingester`].
+    pub async fn join_as_index_gateway(&self, app: &App) -> Result<(), Failure> {
+        match &self.index_gateways {
+            Some(ring) => self.join_without_hand_over(app, ring, GATEWAY_TOKENS).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn join_without_hand_over(
+        &self,
+        app: &App,
+        ring: &Arc<RingClient>,
+        tokens: usize,
+    ) -> Result<(), Failure> {
         let common = &app.config.ring;
         let config = LifecyclerConfig {
             id: app.instance_id().into(),
             address: address(app).into(),
-            tokens: TokenStrategy::Random { count: 1 },
+            tokens: TokenStrategy::Random { count: tokens },
             heartbeat_period: common.heartbeat_period,
             min_ready_duration: Duration::ZERO,
             readiness_check_ring_health: false,
             forget_after: Some(common.heartbeat_timeout * FORGET_TIMEOUTS),
             ..LifecyclerConfig::default()
         };
-        self.join(Lifecycler::new(config, Arc::clone(&self.distributors))?).await
+        self.join(Lifecycler::new(config, Arc::clone(ring))?).await
     }
 
     async fn join(&self, lifecycler: Arc<Lifecycler>) -> Result<(), Failure> {
@@ -156,6 +209,22 @@ impl Rings {
         let lives = self.lives.lock();
         let why = lives.iter().find_map(|life| life.lifecycler.is_ready().err());
         why.map(|why| format!("Not ready: {why}"))
+    }
+
+    /// Leaves the ring of ingesters alone, as [`Self::leave`] does.
+    pub async fn leave_as_ingester(&self) {
+        let service = {
+            let lives = self.lives.lock();
+            let own = lives
+                .iter()
+                .find(|life| self.ingester().is_some_and(|own| Arc::ptr_eq(own, &life.lifecycler)));
+            own.map(|life| life.service.clone())
+        };
+        if let Some(service) = service
+            && let Err(error) = service.stop_and_await_terminated().await
+        {
+            tracing::warn!(error = %error, "leave the ring of ingesters");
+        }
     }
 
     /// Leaves every ring: each role first hands over what it holds. Others can reach this process

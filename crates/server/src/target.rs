@@ -6,6 +6,7 @@
 mod compactor;
 mod distributor;
 mod frontend;
+mod index_gateway;
 mod ingester;
 mod ingester_client;
 mod listener;
@@ -43,8 +44,8 @@ const TABLE: &[Row] = &[
     Row { name: "server",          visibility: Internal, needs: &[], after: &[], build: Some(listener::build) },
     Row { name: "runtime-config",  visibility: Internal, needs: &["server"], after: &[], build: Some(overrides::build) },
     Row { name: "overrides",       visibility: Internal, needs: &["runtime-config"], after: &[], build: None },
-    Row { name: "store",           visibility: Internal, needs: &["server", "overrides"], after: &[], build: Some(store::build) },
     Row { name: "ring",            visibility: Internal, needs: &["server"], after: &[], build: Some(ring::build) },
+    Row { name: "store",           visibility: Internal, needs: &["server", "overrides", "ring"], after: &[], build: Some(store::build) },
     Row { name: "ingester-client", visibility: Internal, needs: &["server", "ring"], after: &[], build: Some(ingester_client::build) },
     Row { name: "ingester",        visibility: Target,   needs: &["server", "overrides", "store", "ring"], after: &[], build: Some(ingester::build) },
     Row { name: "distributor",     visibility: Target,   needs: &["server", "overrides", "ingester-client"], after: &["ingester"], build: Some(distributor::build) },
@@ -52,10 +53,11 @@ const TABLE: &[Row] = &[
     Row { name: "querier",         visibility: Target,   needs: &["server", "overrides", "store", "ingester-client", "query-path"], after: &["ingester"], build: Some(querier::build) },
     Row { name: "query-frontend",  visibility: Target,   needs: &["query-path", "ingester-client"], after: &[], build: None },
     Row { name: "query-scheduler", visibility: Target,   needs: &["server"], after: &[], build: Some(scheduler::build) },
+    Row { name: "index-gateway",   visibility: Target,   needs: &["server", "overrides", "store", "ring"], after: &[], build: Some(index_gateway::build) },
     Row { name: "compactor",       visibility: Target,   needs: &["server", "overrides", "store", "ingester-client"], after: &[], build: Some(compactor::build) },
     Row { name: "read",            visibility: Target,   needs: &["query-frontend", "querier"], after: &[], build: None },
     Row { name: "write",           visibility: Target,   needs: &["distributor", "ingester"], after: &[], build: None },
-    Row { name: "backend",         visibility: Target,   needs: &["query-scheduler", "compactor"], after: &[], build: None },
+    Row { name: "backend",         visibility: Target,   needs: &["query-scheduler", "compactor", "index-gateway"], after: &[], build: None },
     Row { name: "all",             visibility: Target,   needs: &["distributor", "ingester", "querier", "query-frontend", "query-scheduler", "compactor"], after: &[], build: None },
 ];
 
@@ -131,7 +133,9 @@ mod tests {
         check("ingester", &["distributor", "querier", "compactor", "ingester-client"]);
         check("querier", &["distributor", "ingester", "compactor"]);
         check("compactor", &["distributor", "ingester", "querier"]);
-        check("read", &["distributor", "ingester", "compactor"]);
+        check("index-gateway", &["distributor", "ingester", "querier", "compactor"]);
+        check("all", &["index-gateway"]);
+        check("read", &["distributor", "ingester", "compactor", "index-gateway"]);
         check("write", &["querier", "compactor"]);
         check("backend", &["distributor", "ingester", "querier"]);
     }

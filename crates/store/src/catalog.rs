@@ -52,6 +52,27 @@ struct TenantSegments {
 }
 
 impl Catalog {
+    /// A picture of some segments: those that are read, and others that exist.
+    pub(crate) fn of_some(live: Vec<StoredSegment>, others: Vec<StoredSegment>) -> Self {
+        let mut days: BTreeMap<(TenantId, i32), [Vec<Arc<StoredSegment>>; 2]> = BTreeMap::new();
+        for (at, segments) in [live, others].into_iter().enumerate() {
+            for segment in segments {
+                let key = (segment.name.tenant().clone(), segment.name.first().day());
+                days.entry(key).or_default()[at].push(Arc::new(segment));
+            }
+        }
+        let mut tenants: HashMap<TenantId, TenantSegments> = HashMap::new();
+        for ((tenant, number), lists) in days {
+            let [live, superseded] = lists.map(|mut list| {
+                list.sort_by(|a, b| a.name.cmp(&b.name));
+                list.dedup_by(|a, b| a.name == b.name);
+                list.into()
+            });
+            tenants.entry(tenant).or_default().put_day(number, Day { live, superseded });
+        }
+        Self { tenants: tenants.into_iter().map(|(tenant, s)| (tenant, Arc::new(s))).collect() }
+    }
+
     /// The segments of a tenant that may hold rows of the range, by name; none is superseded.
     #[must_use]
     pub fn select(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<StoredSegment>> {

@@ -174,6 +174,12 @@ impl DeleteKeeper {
         Arc::clone(&self.current.read())
     }
 
+    /// Takes over what somebody else knows.
+    pub(crate) fn replace(&self, requests: Vec<DeleteRequest>) {
+        let deletes = Deletes::new(requests.into_iter().map(Arc::new), 0);
+        *self.current.write() = Arc::new(deletes);
+    }
+
     /// Lists and reads all requests. Until the answer is published or dropped none is changed.
     pub(crate) async fn read(&self, bucket: &Bucket) -> Result<ReadDeletes<'_>, Error> {
         let changing = self.changing.lock().await;

@@ -82,6 +82,14 @@ pub enum Error {
         #[source]
         source: Arc<segment::FormatError>,
     },
+    /// Whoever knows which segments exist cannot be asked: ask the storage itself.
+    #[error("{message}")]
+    Index {
+        /// Why.
+        message: String,
+        /// What the caller does about it.
+        kind: ErrorKind,
+    },
     /// The configuration cannot work; the text names the field.
     #[error("object storage configuration: {message}")]
     Config {
@@ -101,6 +109,7 @@ impl Error {
                 ErrorKind::Unavailable
             }
             Self::Short { .. } | Self::Footer { .. } | Self::Cells { .. } => ErrorKind::Corrupt,
+            Self::Index { kind, .. } => *kind,
             Self::Config { .. } => ErrorKind::Invalid,
         }
     }

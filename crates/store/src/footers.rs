@@ -1,14 +1,14 @@
 //! Footers in memory, so that planning a query reads nothing twice.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use model::Fingerprint;
 use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use segment::{Footer, FormatError, SegmentName};
 
-use crate::bucket::Bucket;
 use crate::catalog::StoredSegment;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -110,12 +110,16 @@ impl FooterCache {
         self.measure();
     }
 
-    /// The footer of a segment; of several who ask at once, one reads it.
-    pub(crate) async fn get(
+    /// The footer of a segment, from memory or what `read` answers for a part of the object; of
+    /// several who ask at once, one reads it.
+    pub(crate) async fn get<F>(
         &self,
-        bucket: &Bucket,
         segment: &StoredSegment,
-    ) -> Result<Arc<SegmentFooter>, Error> {
+        read: impl Fn(Range<u64>) -> F,
+    ) -> Result<Arc<SegmentFooter>, Error>
+    where
+        F: Future<Output = Result<Bytes, Error>>,
+    {
         let guard = match self.cache.get_value_or_guard_async(&segment.name).await {
             Ok(footer) => {
                 self.metrics.footer_hits.inc();
@@ -128,8 +132,8 @@ impl FooterCache {
         let mut tail_bytes = segment.name.footer_len().min(segment.bytes);
         loop {
             let range = segment.bytes - tail_bytes..segment.bytes;
-            let tail = bucket.read(&name, &[range]).await?;
-            match next_step(&name, &tail[0], segment.bytes)? {
+            let tail = read(range).await?;
+            match next_step(&name, &tail, segment.bytes)? {
                 Step::ReadMore(bytes) => tail_bytes = bytes,
                 Step::Done(footer) => {
                     // Refused only when the entry was replaced meanwhile, by the same footer.
@@ -144,8 +148,8 @@ impl FooterCache {
     /// [`FooterCache::get`] for threads that may block.
     pub(crate) fn get_blocking(
         &self,
-        bucket: &Bucket,
         segment: &StoredSegment,
+        read: impl Fn(Range<u64>) -> Result<Bytes, Error>,
     ) -> Result<Arc<SegmentFooter>, Error> {
         let guard = match self.cache.get_value_or_guard(&segment.name, None) {
             GuardResult::Value(footer) => {
@@ -160,8 +164,8 @@ impl FooterCache {
         let mut tail_bytes = segment.name.footer_len().min(segment.bytes);
         loop {
             let range = segment.bytes - tail_bytes..segment.bytes;
-            let tail = bucket.read_blocking(&name, &[range])?;
-            match next_step(&name, &tail[0], segment.bytes)? {
+            let tail = read(range)?;
+            match next_step(&name, &tail, segment.bytes)? {
                 Step::ReadMore(bytes) => tail_bytes = bytes,
                 Step::Done(footer) => {
                     if let Some(guard) = guard {

@@ -50,6 +50,8 @@ pub struct Metrics {
     pub(crate) footer_cache_bytes: Gauge<i64, std::sync::atomic::AtomicI64>,
     pub(crate) cells_cache_bytes: Gauge<i64, std::sync::atomic::AtomicI64>,
     pub(crate) last_refresh_seconds: Gauge<f64, AtomicU64>,
+    pub(crate) index_questions: Counter,
+    pub(crate) index_fallbacks: Counter,
     pub(crate) hedges: Counter,
     pub(crate) hedges_limited: Counter,
     pub(crate) hedge_wins: Counter,
@@ -76,6 +78,8 @@ impl Default for Metrics {
             footer_cache_bytes: Gauge::default(),
             cells_cache_bytes: Gauge::default(),
             last_refresh_seconds: Gauge::default(),
+            index_questions: Counter::default(),
+            index_fallbacks: Counter::default(),
             hedges: Counter::default(),
             hedges_limited: Counter::default(),
             hedge_wins: Counter::default(),
@@ -113,8 +117,22 @@ impl Metrics {
             new.uploaded_bytes.clone(),
         );
         new.register_hedging(registry);
+        new.register_index(registry);
         new.register_catalog(registry);
         new
+    }
+
+    fn register_index(&self, registry: &mut Registry) {
+        registry.register(
+            "sigyn_store_index_questions",
+            "Questions to index gateways that were answered",
+            self.index_questions.clone(),
+        );
+        registry.register(
+            "sigyn_store_index_fallbacks",
+            "Questions that no index gateway answered, so that object storage was asked itself",
+            self.index_fallbacks.clone(),
+        );
     }
 
     fn register_hedging(&self, registry: &mut Registry) {

@@ -1,11 +1,14 @@
 //! The store: uploads, the catalog, footers and column reads.
 
+mod elsewhere;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use model::{TenantId, TimeRange};
+use futures_util::stream::{self, StreamExt as _};
+use model::{ErrorKind, TenantId, TimeRange};
 use runtime::clock::Clock;
 use segment::{EncodedSegment, SegmentCells, SegmentName};
 
@@ -16,10 +19,14 @@ use crate::config::Config;
 use crate::deletes::{DeleteKeeper, DeleteRequest, DeleteState, Deletes};
 use crate::error::Error;
 use crate::footers::{FooterCache, SegmentFooter};
+use crate::index::{Elsewhere, Index, PartCache, ToldKeeper};
 use crate::metrics::Metrics;
 
 /// Below this name all segments stand.
 const SEGMENTS: &str = "seg";
+
+/// Parts of segments that are asked for at once.
+const PARTS_AT_ONCE: usize = 32;
 
 /// What a store needs of its surroundings.
 pub struct Dependencies {
@@ -36,6 +43,10 @@ pub struct Store {
     deletes: DeleteKeeper,
     footers: FooterCache,
     cells: CellsCache,
+    parts: PartCache,
+    told: ToldKeeper,
+    /// Who lists in the place of this process.
+    elsewhere: Option<Elsewhere>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
@@ -49,18 +60,46 @@ impl Store {
     /// [`Error::Config`] when the configuration cannot work; others when storage cannot be
     /// listed: do not start without it, because answers would silently miss segments.
     pub async fn open(config: Config, dependencies: Dependencies) -> Result<Arc<Self>, Error> {
+        let store = Self::new(&config, dependencies, None)?;
+        store.refresh().await?;
+        Ok(Arc::new(store))
+    }
+
+    /// Connects without listing: which segments exist is asked of `index`, and of the storage only
+    /// while that does not answer. For processes that store nothing; their [`Store::catalog`] is
+    /// empty most of the time, and [`Store::picture_blocking`] stands in its place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the configuration cannot work; others when neither answers.
+    pub async fn open_with(
+        config: Config,
+        dependencies: Dependencies,
+        index: Arc<dyn Index>,
+    ) -> Result<Arc<Self>, Error> {
+        let store = Self::new(&config, dependencies, Some(Elsewhere::new(index)))?;
+        store.refresh().await?;
+        Ok(Arc::new(store))
+    }
+
+    fn new(
+        config: &Config,
+        dependencies: Dependencies,
+        elsewhere: Option<Elsewhere>,
+    ) -> Result<Self, Error> {
         let Dependencies { clock, metrics } = dependencies;
-        let store = Self {
-            bucket: Bucket::open(&config, Arc::clone(&clock), metrics.clone())?,
+        Ok(Self {
+            bucket: Bucket::open(config, Arc::clone(&clock), metrics.clone())?,
             catalog: CatalogKeeper::default(),
             deletes: DeleteKeeper::default(),
             footers: FooterCache::new(config.footer_cache_bytes, metrics.clone()),
             cells: CellsCache::new(metrics.clone()),
+            parts: PartCache::new(config.footer_cache_bytes),
+            told: ToldKeeper::default(),
+            elsewhere,
             clock,
             metrics,
-        };
-        store.refresh().await?;
-        Ok(Arc::new(store))
+        })
     }
 
     /// Stores a segment. When it returns, the segment is durable and part of the catalog, and the
@@ -158,7 +197,8 @@ impl Store {
     /// [`Error::NotFound`] when the segment was deleted: look at a newer catalog;
     /// [`Error::Footer`] when it is damaged; or what the storage says.
     pub async fn footer(&self, segment: &StoredSegment) -> Result<Arc<SegmentFooter>, Error> {
-        self.footers.get(&self.bucket, segment).await
+        let read = |range| async move { one(self.plan_parts(segment, &[range]).await?) };
+        self.footers.get(segment, read).await
     }
 
     /// [`Store::footer`] for threads that may block.
@@ -171,7 +211,8 @@ impl Store {
     ///
     /// Remote backends: on a thread of the asynchronous runtime.
     pub fn footer_blocking(&self, segment: &StoredSegment) -> Result<Arc<SegmentFooter>, Error> {
-        self.footers.get_blocking(&self.bucket, segment)
+        let read = |range| one(self.plan_parts_blocking(segment, &[range])?);
+        self.footers.get_blocking(segment, read)
     }
 
     /// The footers of many segments, in their order. Remote storage is asked for several at once.
@@ -183,6 +224,10 @@ impl Store {
         &self,
         segments: &[Arc<StoredSegment>],
     ) -> Vec<Result<Arc<SegmentFooter>, Error>> {
+        if let Some(elsewhere) = &self.elsewhere {
+            let footers = stream::iter(segments).map(|segment| self.footer(segment));
+            return elsewhere.runtime.block_on(footers.buffered(PARTS_AT_ONCE).collect());
+        }
         let Some(runtime) = self.bucket.runtime() else {
             return segments.iter().map(|segment| self.footer_blocking(segment)).collect();
         };
@@ -209,7 +254,7 @@ impl Store {
         if let Some(cells) = self.cells.get(&segment.name) {
             return Ok(Some(cells));
         }
-        let bytes = self.read_blocking(segment, &[range])?;
+        let bytes = self.plan_parts_blocking(segment, &[range])?;
         let damaged =
             |source| Error::Cells { name: segment.name.to_string(), source: Arc::new(source) };
         let cells = Arc::new(segment::decode_cells(footer, &bytes[0]).map_err(damaged)?);
@@ -281,6 +326,22 @@ impl Store {
     ///
     /// What the storage says; the catalog stays as it was, try again later.
     pub async fn refresh(&self) -> Result<Refreshed, Error> {
+        let Some(elsewhere) = &self.elsewhere else { return self.list().await };
+        match elsewhere.index.deletes().await {
+            Ok(requests) => {
+                self.metrics.index_questions.inc();
+                self.deletes.replace(requests);
+            }
+            Err(_) => {
+                self.falls_back();
+                self.deletes.read(&self.bucket).await?.publish();
+            }
+        }
+        Ok(Refreshed::default())
+    }
+
+    /// Lists object storage and takes over what it holds.
+    async fn list(&self) -> Result<Refreshed, Error> {
         let deletes = self.deletes.read(&self.bucket).await?;
         let listing = self.catalog.begin();
         let objects = self.bucket.list(SEGMENTS).await?;
@@ -409,6 +470,14 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("bucket", &self.bucket).finish_non_exhaustive()
     }
+}
+
+/// The only part.
+fn one(parts: Vec<Bytes>) -> Result<Bytes, Error> {
+    parts.into_iter().next().ok_or_else(|| Error::Index {
+        message: "a part was asked for and none was answered".to_owned(),
+        kind: ErrorKind::Internal,
+    })
 }
 
 #[cfg(test)]

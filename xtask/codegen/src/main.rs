@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// Each source, below `crates/rpc/proto`, and the file that it becomes, below
 /// `crates/rpc/src/generated`, with the package that prost names its output after.
-const SOURCES: [(&str, &str, &str); 3] = [
+const SOURCES: [(&str, &str, &str); 4] = [
     ("sigyn/ingester.proto", "ingester.rs", "sigyn.ingester.v1.rs"),
     ("sigyn/scheduler.proto", "scheduler.rs", "sigyn.scheduler.v1.rs"),
+    ("sigyn/index.proto", "index.rs", "sigyn.index.v1.rs"),
     ("grpc/health.proto", "health.rs", "grpc.health.v1.rs"),
 ];
 

@@ -65,6 +65,15 @@ impl Lifecycler {
             _ if was_joining => return None,
             _ => self.read_tokens().await?,
         };
+        // Whoever took them over meanwhile keeps them.
+        let ring = self.client.ring();
+        let lost = |index: usize| {
+            let other = &ring.instances()[index];
+            other.id != self.config.id && !other.state.is_going()
+        };
+        let lost: HashSet<u32> =
+            ring.tokens().filter(|(_, index)| lost(*index)).map(|(token, _)| token).collect();
+        tokens.retain(|token| !lost.contains(token));
         if tokens.is_empty() {
             return None;
         }
@@ -101,16 +110,11 @@ impl Lifecycler {
             self.save_tokens().await?;
             return Ok(());
         }
-        self.pause(self.config.join_after, Some(stop)).await;
-        if stop.is_requested() {
+        self.wait_for_hand_over(stop).await;
+        if stop.is_requested() || self.state() == State::Active {
             return Ok(());
         }
-        let tokens = match &self.config.tokens {
-            TokenStrategy::Random { count } => self.new_tokens(*count, &[]),
-            TokenStrategy::Spread { zones } => {
-                spread_tokens(&self.config.id, &self.config.zone, zones)?
-            }
-        };
+        let tokens = self.chosen_tokens()?;
         self.own.lock().instance.tokens = tokens.into();
         if !self.config.observe_period.is_zero() {
             self.observe(stop).await;
@@ -123,6 +127,16 @@ impl Lifecycler {
         self.beat().await;
         tracing::info!(ring = %self.client.name(), id = %self.config.id, "joined the ring");
         Ok(())
+    }
+
+    /// Tokens for an instance without any.
+    pub(super) fn chosen_tokens(&self) -> Result<Vec<u32>, Error> {
+        match &self.config.tokens {
+            TokenStrategy::Random { count } => Ok(self.new_tokens(*count, &[])),
+            TokenStrategy::Spread { zones } => {
+                spread_tokens(&self.config.id, &self.config.zone, zones)
+            }
+        }
     }
 
     /// JOINING: shows the tokens and replaces those that others own.
@@ -154,7 +168,7 @@ impl Lifecycler {
         tracing::warn!(ring = %self.client.name(), "others still claim tokens of this instance");
     }
 
-    async fn save_tokens(&self) -> Result<(), Error> {
+    pub(super) async fn save_tokens(&self) -> Result<(), Error> {
         let is_random = matches!(self.config.tokens, TokenStrategy::Random { .. });
         match &self.config.token_file {
             Some(path) if is_random => {

@@ -18,7 +18,7 @@ impl Lifecycler {
             result = self.meanwhile(hand_over()).await;
         }
         self.pause(self.config.final_sleep, None).await;
-        if !self.config.unregister_on_shutdown {
+        if !self.unregisters_on_shutdown() {
             return result;
         }
         // What was begun before must not bring the record back.

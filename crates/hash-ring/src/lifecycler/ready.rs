@@ -49,7 +49,7 @@ impl Lifecycler {
     pub fn is_ready(&self) -> Result<(), NotReady> {
         let own = self.instance();
         let mut readiness = self.readiness.lock();
-        if own.state == State::Leaving || (own.state != State::Active && !readiness.was_ready) {
+        if own.state.is_going() || (own.state != State::Active && !readiness.was_ready) {
             readiness.since = None;
             return Err(NotReady::State(own.state));
         }

@@ -326,3 +326,69 @@ async fn a_nameless_instance_is_refused() {
     let refused = Lifecycler::new(LifecyclerConfig::default(), client);
     assert!(matches!(refused, Err(Error::Config(_))));
 }
+
+#[tokio::test]
+async fn an_instance_takes_over_and_waits_again_when_that_breaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = MemoryStores::default();
+    let machine = Machine::new(&stores, 1);
+    let leaver_file = Some(folder.path().join("a.json"));
+    let leaver =
+        machine.lifecycler(LifecyclerConfig { token_file: leaver_file.clone(), ..config("a") });
+    let leaving = started(&leaver).await;
+    until(&[&machine], || leaver.state() == State::Active).await;
+    let tokens = leaver.instance().tokens;
+
+    let patient = LifecyclerConfig {
+        join_after: SECOND * 1000,
+        token_file: Some(folder.path().join("b.json")),
+        ..config("b")
+    };
+    let next = machine.lifecycler(patient.clone());
+    assert!(leaver.claim().await.is_err(), "one that is ACTIVE takes over nothing");
+    let serving = started(&next).await;
+    until(&[&machine], || state_at(&leaver, "b") == Some("PENDING")).await;
+
+    let claim = next.claim().await.unwrap();
+    assert!(claim.is_open() && next.state() == State::Joining);
+    assert!(matches!(next.claim().await, Err(Error::NotPending(State::Joining))));
+    until(&[&machine], || state_at(&leaver, "b") == Some("JOINING")).await;
+    let now = machine.clock.now();
+    assert_eq!(leaver.ring().everyone(Operation::Read, now).unwrap().instances.len(), 2);
+    drop(claim);
+    until(&[&machine], || state_at(&leaver, "b") == Some("PENDING")).await;
+
+    // One that hangs is given up.
+    let hung = next.claim().await.unwrap();
+    until(&[&machine], || next.state() == State::Pending).await;
+    assert!(!hung.is_open());
+    assert!(hung.finish(vec![1]).await.is_err());
+    assert_eq!(next.state(), State::Pending);
+
+    let (done, is_done) = tokio::sync::oneshot::channel::<()>();
+    let (from, to, kept) = (Arc::clone(&leaver), Arc::clone(&next), tokens.to_vec());
+    leaver.set_hand_over(move || {
+        Box::pin(async move {
+            let claim = to.claim().await?;
+            claim.finish(kept).await?;
+            from.give_up_tokens().await?;
+            let _ = is_done.await;
+            Ok(())
+        })
+    });
+    leaving.stop();
+    until(&[&machine], || state_at(&leaver, "b") == Some("ACTIVE")).await;
+    until(&[&machine], || leaver.instance().tokens.is_empty()).await;
+    assert_eq!(next.instance().tokens, tokens);
+    assert!(!leaver_file.unwrap().exists());
+    done.send(()).unwrap();
+    until(&[&machine], || leaving.state().is_final()).await;
+    until(&[&machine], || next.is_ready().is_ok()).await;
+    assert_eq!(next.ring().tokens().len(), tokens.len());
+    serving.stop_and_await_terminated().await.unwrap();
+
+    // The tokens outlive a restart.
+    let again = Machine::new(&MemoryStores::default(), 2).lifecycler(patient);
+    let _serving = started(&again).await;
+    assert_eq!((again.state(), again.instance().tokens), (State::Active, tokens));
+}

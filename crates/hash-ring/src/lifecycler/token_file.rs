@@ -39,6 +39,16 @@ pub(super) async fn write(path: PathBuf, tokens: Vec<u32>) -> Result<(), Error> 
     }
 }
 
+/// Removes the file, if there is one.
+pub(super) async fn remove(path: PathBuf) -> Result<(), Error> {
+    let shown = path.clone();
+    match task::run_blocking(move || fs::remove_file(path)).await {
+        Ok(Err(error)) if error.kind() != ErrorKind::NotFound => Err(failed(&shown, &error)),
+        Ok(_) => Ok(()),
+        Err(panicked) => Err(failed(&shown, &panicked)),
+    }
+}
+
 fn replace(path: &Path, tokens: &Tokens) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -71,6 +81,9 @@ mod tests {
         assert_eq!(read(path.clone()).await.unwrap(), Some(vec![1, 3]));
         write(path.clone(), vec![7]).await.unwrap();
         assert_eq!(read(path.clone()).await.unwrap(), Some(vec![7]));
+        remove(path.clone()).await.unwrap();
+        remove(path.clone()).await.unwrap();
+        assert_eq!(read(path.clone()).await.unwrap(), None);
         fs::write(&path, "{").unwrap();
         assert!(matches!(read(path).await, Err(Error::TokenFile { .. })));
     }

@@ -25,15 +25,28 @@ const HAND_OVER_BYTES: usize = 1 << 20;
 /// How often storing everything is tried before an ingester leaves without.
 const FLUSHES_MAX: u32 = 5;
 
-/// The ingester that takes over another one's heads.
+/// The ingester that takes over another one's heads, for one attempt.
 pub trait Successor: Send + Sync {
-    /// Keeps entries that were acknowledged before, as [`Ingester::receive`] does. When it
-    /// succeeds they are durable there and can be read.
+    /// Keeps entries that were acknowledged before, as [`Ingester::receive`] does.
     ///
     /// # Errors
     ///
-    /// In words; nothing is promised about the batch.
+    /// In words; nothing is promised about anything of this attempt.
     fn receive(&self, batch: AppendBatch) -> BoxFuture<'_, Result<(), String>>;
+
+    /// Nothing more comes. When it succeeds, everything that was received is durable there, can be
+    /// read there, and is the successor's to store.
+    ///
+    /// # Errors
+    ///
+    /// In words; nothing is promised about anything of this attempt.
+    fn finish(&self) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// Finds ingesters that take over.
+pub trait Successors: Send + Sync {
+    /// One to try next; waits for one as long as that is reasonable. `None` ends the attempts.
+    fn next(&self) -> BoxFuture<'_, Option<Box<dyn Successor>>>;
 }
 
 /// What was handed over.
@@ -71,6 +84,18 @@ impl Ingester {
         self.is_prepared.load(Ordering::Relaxed)
     }
 
+    /// Says whether the next [`Ingester::stop`] or [`Ingester::leave`] stores everything, instead of
+    /// what the configuration says. One that is for good does in any case.
+    pub fn set_flush_on_stop(&self, flushes: bool) {
+        self.flushes_on_stop.store(flushes, Ordering::Relaxed);
+    }
+
+    /// Whether the next stop stores everything. If not, the log keeps it for the next start.
+    #[must_use]
+    pub fn flushes_on_stop(&self) -> bool {
+        self.is_prepared() || self.flushes_on_stop.load(Ordering::Relaxed)
+    }
+
     /// Keeps entries that another ingester acknowledged and hands over. No limit refuses them, and
     /// their order is that of the other's log. Works in an ingester that is read-only, too.
     ///
@@ -96,39 +121,52 @@ impl Ingester {
     }
 
     /// Becomes read-only and gives the unflushed heads to a successor, in the order of the log.
-    /// What the successor has kept is retired from this log, and stays readable here until the
-    /// process ends; queries count once what both show.
+    /// Once the successor has said that it has all of them they are retired from this log, and stay
+    /// readable here until the process ends; queries count once what both show.
     ///
     /// # Errors
     ///
-    /// [`Error::HandOver`] when the successor fails: the head under way is flushed instead, and
-    /// those of the remaining tenants are as before. Flush, and leave.
-    pub async fn hand_over(&self, successor: &dyn Successor) -> Result<HandedOver, Error> {
+    /// [`Error::HandOver`] when no successor took everything: the heads are flushed instead. Flush,
+    /// and leave.
+    pub async fn hand_over(&self, successors: &dyn Successors) -> Result<HandedOver, Error> {
         self.set_read_only(true);
         self.heads.settled().await;
-        let mut tenants = self.heads.all_tenants();
-        tenants.sort_by(|a, b| a.id.cmp(&b.id));
-        let mut done = HandedOver::default();
-        for tenant in tenants {
-            let Some(head) = self.heads.seal(&tenant, FlushReason::transfer) else { continue };
-            match send(successor, &tenant, &head, &mut done).await {
-                Ok(()) => {
-                    done.heads += 1;
-                    self.flusher.handed_over(&tenant, &head);
+        let mut heads: Vec<(Arc<Tenant>, Arc<SealedHead>)> = Vec::new();
+        let mut failure = "nobody takes over".to_owned();
+        while let Some(successor) = successors.next().await {
+            if heads.is_empty() {
+                heads = self.seal_all();
+            }
+            match send_all(&*successor, &heads).await {
+                Ok(done) => {
+                    for (tenant, head) in &heads {
+                        self.flusher.handed_over(tenant, head);
+                    }
+                    return Ok(done);
                 }
                 Err(reason) => {
-                    self.flusher.store_later(&tenant, head);
-                    return Err(Error::HandOver {
-                        tenant: tenant.id.clone(),
-                        reason: reason.into(),
-                    });
+                    tracing::warn!(reason, "a successor did not take over");
+                    failure = reason;
                 }
             }
         }
-        Ok(done)
+        for (tenant, head) in heads {
+            self.flusher.store_later(&tenant, head);
+        }
+        Err(Error::HandOver(failure))
     }
 
-    /// Leaves: refuses appends, hands heads to the successor if there is one, stores everything
+    fn seal_all(&self) -> Vec<(Arc<Tenant>, Arc<SealedHead>)> {
+        let mut tenants = self.heads.all_tenants();
+        tenants.sort_by(|a, b| a.id.cmp(&b.id));
+        let sealed = tenants.into_iter().filter_map(|tenant| {
+            let head = self.heads.seal(&tenant, FlushReason::transfer)?;
+            Some((tenant, head))
+        });
+        sealed.collect()
+    }
+
+    /// Leaves: refuses appends, hands heads to a successor if there is one, stores everything
     /// else, and stays readable for `final_sleep`, which should be as long as queriers go without
     /// listing object storage. Afterwards withdraw from the ring and call [`Ingester::stop`].
     ///
@@ -138,12 +176,12 @@ impl Ingester {
     /// entries are in the log of this ingester: start it again before its disk is given up.
     pub async fn leave(
         &self,
-        successor: Option<&dyn Successor>,
+        successors: Option<&dyn Successors>,
         final_sleep: Duration,
     ) -> Result<(), Error> {
         self.set_read_only(true);
-        if let Some(successor) = successor {
-            match self.hand_over(successor).await {
+        if let Some(successors) = successors {
+            match self.hand_over(successors).await {
                 Ok(done) => tracing::info!(?done, "heads were handed over"),
                 Err(error) => tracing::warn!(%error, "heads are flushed instead"),
             }
@@ -162,6 +200,20 @@ impl Ingester {
         self.heads.clock.sleep(final_sleep).await;
         flushed
     }
+}
+
+/// Sends all heads.
+async fn send_all(
+    successor: &dyn Successor,
+    heads: &[(Arc<Tenant>, Arc<SealedHead>)],
+) -> Result<HandedOver, String> {
+    let mut done = HandedOver::default();
+    for (tenant, head) in heads {
+        send(successor, tenant, head, &mut done).await?;
+        done.heads += 1;
+    }
+    successor.finish().await?;
+    Ok(done)
 }
 
 /// Sends the batches of a head, several small ones as one.

@@ -582,6 +582,20 @@ impl Successor for Next {
         }
         .boxed()
     }
+
+    fn finish(&self) -> futures_util::future::BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Two attempts with one process: the second may take more.
+struct Twice(parking_lot::Mutex<Vec<Next>>);
+
+impl Successors for Twice {
+    fn next(&self) -> futures_util::future::BoxFuture<'_, Option<Box<dyn Successor>>> {
+        let next = self.0.lock().pop().map(|next| Box::new(next) as Box<dyn Successor>);
+        Box::pin(std::future::ready(next))
+    }
 }
 
 #[test]
@@ -604,7 +618,7 @@ fn a_read_only_ingester_refuses_and_answers() {
 
 #[test]
 fn heads_are_handed_over_and_nothing_is_lost_when_that_fails() {
-    for takes in [u64::MAX, 3, 1, 0] {
+    for (takes, again) in [(u64::MAX, 0), (3, 1), (1, u64::MAX), (1, 0), (0, 0)] {
         let world = World::new();
         let leaver = world.open();
         // Long enough for several messages; the successor has newer entries of the same stream.
@@ -619,14 +633,16 @@ fn heads_are_handed_over_and_nothing_is_lost_when_that_fails() {
         let world_of_next = World { disk: MemoryDirectory::new(), ..World::new() };
         let next = world_of_next.open();
         world_of_next.append(&next, "t", std::slice::from_ref(&new));
-        let successor = Next { ingester: Arc::clone(&next), takes: takes.into() };
+        let attempt = |takes: u64| Next { ingester: Arc::clone(&next), takes: takes.into() };
+        let successors = Twice(parking_lot::Mutex::new(vec![attempt(again), attempt(takes)]));
+        let is_taken = takes == u64::MAX || again == u64::MAX;
 
-        let handed = world.runtime.block_on(leaver.hand_over(&successor));
+        let handed = world.runtime.block_on(leaver.hand_over(&successors));
         let refused = world.runtime.block_on(leaver.append(batch("t", &[entry(1, 9, "late")])));
         assert!(matches!(refused, Err(Error::ReadOnly)));
         match &handed {
-            Ok(done) => assert_eq!((done.heads, done.rows, takes), (2, 9, u64::MAX)),
-            Err(error) => assert!(matches!(error, Error::HandOver { .. }) && takes < 4),
+            Ok(done) => assert_eq!((done.heads, done.rows, is_taken), (2, 9, true)),
+            Err(error) => assert!(matches!(error, Error::HandOver(_)) && !is_taken),
         }
         // Whoever asks both sees everything at every moment.
         let seen = |leaver: &Ingester, next: &Ingester| {
@@ -646,7 +662,7 @@ fn heads_are_handed_over_and_nothing_is_lost_when_that_fails() {
         assert_eq!(in_memory(&leaver, "t"), once(&[]));
         let next = world_of_next.crash(next);
         assert_eq!(seen(&leaver, &next), expected);
-        if takes == u64::MAX {
+        if is_taken {
             assert!(world.stored("t").is_empty(), "nothing had to be flushed");
             assert_eq!(in_memory(&next, "u"), once(&[entry(2, 3, "u")]));
         }

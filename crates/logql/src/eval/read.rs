@@ -15,7 +15,7 @@ use super::scan::{Scan, check_columns, count_rows, line_length, rows_within, vie
 use super::series::{Gathered, SeriesTable};
 use super::window::{SpanCursor, Windows};
 use super::workers::share;
-use crate::pipeline::Scratch;
+use crate::pipeline::{Memo, Recalled, Scratch};
 use crate::source::{Batch, Piece, StreamRun, WantLines};
 use crate::syntax::ast::{LogRange, Stage};
 
@@ -66,6 +66,12 @@ pub fn read<'a, A: Accumulator>(
     readers.iter().for_each(|reader| stats.add(&reader.stats));
     SeriesTable::join(readers.into_iter().map(|reader| reader.table).collect())
 }
+
+/// Runs of fewer rows are not worth remembering what became of them.
+const MEMO_ROWS_MIN: usize = 16;
+
+/// A row's series, if it has no error that ends the query, and its value.
+type Looked = (Option<u32>, f64);
 
 /// One thread's part of a read.
 struct Reader<'a, A> {
@@ -163,6 +169,7 @@ impl<'a, A: Accumulator> Reader<'a, A> {
     fn read_rows(&mut self, piece: &Piece, rest: Option<&Rest>) -> Result<(), QueryError> {
         let batch = self.plan.scan.load(piece, &mut self.stats)?;
         let sections = self.sections(&batch, rest);
+        let mut memo = self.plan.scan.pipeline.memo(&batch);
         let mut start = 0;
         while start < sections.len() {
             // Runs that lie back to back are swept together.
@@ -178,7 +185,8 @@ impl<'a, A: Accumulator> Reader<'a, A> {
             let mut left = selected.as_slice();
             for section in &sections[start..end] {
                 let own = left.partition_point(|row| (*row as usize) < section.rows.end);
-                self.read_section(piece, &batch, &batch.runs[section.run], &left[..own])?;
+                let rows = (&batch.runs[section.run], &left[..own]);
+                self.read_section(piece, &batch, rows, memo.as_mut())?;
                 left = &left[own..];
             }
             self.selected = selected;
@@ -211,12 +219,19 @@ impl<'a, A: Accumulator> Reader<'a, A> {
         &mut self,
         piece: &Piece,
         batch: &Batch,
-        run: &StreamRun,
-        rows: &[u32],
+        (run, rows): (&StreamRun, &[u32]),
+        memo: Option<&mut Memo<'_>>,
     ) -> Result<(), QueryError> {
         let is_counting = self.plan.value != SampleValue::Unwrapped;
         if self.labels_are_given && is_counting && !self.plan.scan.may_have_copies(batch, run) {
             return self.count_section(batch, run, rows);
+        }
+        if let Some(memo) = memo
+            && rows.len() >= MEMO_ROWS_MIN
+            && !self.plan.scan.may_have_copies(batch, run)
+            && self.plan.scan.pipeline.begin_run(memo, run)
+        {
+            return self.recall_section(piece, batch, (run, rows), memo);
         }
         let mut cursor = SpanCursor::new(self.plan.windows);
         for row in rows {
@@ -231,6 +246,46 @@ impl<'a, A: Accumulator> Reader<'a, A> {
                 self.stats.duplicates += 1;
                 continue;
             }
+            self.stats.post_filter_lines += 1;
+            if let Some(series) = series {
+                self.table.at(series, span)?.add(&RowSample { at, value, tie });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads rows without copies, of which like ones need not go through the stages.
+    fn recall_section(
+        &mut self,
+        piece: &Piece,
+        batch: &Batch,
+        (run, rows): (&StreamRun, &[u32]),
+        memo: &mut Memo<'_>,
+    ) -> Result<(), QueryError> {
+        let pipeline = self.plan.scan.pipeline;
+        let mut cursor = SpanCursor::new(self.plan.windows);
+        for row in rows {
+            self.ticker.tick()?;
+            let at = batch.timestamps[*row as usize];
+            let tie = Tie { stream: run.fingerprint.0, rank: piece.rank, row: *row };
+            let row = *row as usize;
+            let Some(span) = cursor.index_of(at) else { continue };
+            let (series, value) = match pipeline.recall(memo, row, at, &mut self.scratch) {
+                Recalled::Dropped => continue,
+                Recalled::Series(series, _) if self.plan.value != SampleValue::Unwrapped => {
+                    (Some(series), 1.0)
+                }
+                Recalled::Series(series, value) => (Some(series), value),
+                Recalled::Usual(place) => {
+                    let (found, has_error) = self.look_up_with_error(batch, run, row)?;
+                    if let Some(place) = place {
+                        let series = found.and_then(|(series, _)| series);
+                        memo.learn(place, series, has_error);
+                    }
+                    let Some(found) = found else { continue };
+                    found
+                }
+            };
             self.stats.post_filter_lines += 1;
             if let Some(series) = series {
                 self.table.at(series, span)?.add(&RowSample { at, value, tie });
@@ -308,20 +363,31 @@ impl<'a, A: Accumulator> Reader<'a, A> {
         batch: &Batch,
         run: &StreamRun,
         row: usize,
-    ) -> Result<Option<(Option<u32>, f64)>, QueryError> {
+    ) -> Result<Option<Looked>, QueryError> {
+        Ok(self.look_up_with_error(batch, run, row)?.0)
+    }
+
+    /// As [`Reader::look_up`]; also whether the row carries an error.
+    fn look_up_with_error(
+        &mut self,
+        batch: &Batch,
+        run: &StreamRun,
+        row: usize,
+    ) -> Result<(Option<Looked>, bool), QueryError> {
         let given = self.given_value(batch, row);
         let pipeline = self.plan.scan.pipeline;
         let Some(outcome) = pipeline.process(&run.labels, view(batch, row), &mut self.scratch)
         else {
-            return Ok(None);
+            return Ok((None, false));
         };
+        let has_error = !outcome.error().is_empty();
         let value = match self.plan.value {
             SampleValue::Unwrapped => outcome.value(),
             SampleValue::LineBytes if !self.lines_are_given => outcome.line().len() as f64,
             _ => given,
         };
         let series = self.table.find(&outcome, batch.timestamps[row])?;
-        Ok(Some((series, value)))
+        Ok((Some((series, value)), has_error))
     }
 
     /// What a row counts as it was stored.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::column_lines::{ColumnLines, FieldPart, RowMatch};
 
+use super::column_codes::Combined;
 use super::column_plan::{ColumnPlan, PlannedField};
 use super::hints::ExtractPlan;
 use super::keys::Keys;
@@ -18,6 +19,9 @@ use super::names::{ERROR, ERROR_DETAILS, NameId, Names, PRESERVE_ERROR, without_
 use super::program::{Program, Step};
 use super::sweep::{self, Sweep};
 use crate::source::{Batch, StreamRun};
+
+/// Most combinations of a field's codes that are told apart.
+const CODES_MAX: usize = 4096;
 
 /// A line filter as a question to columns.
 #[derive(Debug)]
@@ -253,8 +257,8 @@ fn collect(filter: &Filter, is_json: bool, names: &Names, out: &mut Vec<ParsedFi
 /// What a filter says of the rows of a shape.
 enum Verdict<'a> {
     All(bool),
-    /// By code, and the codes by rank.
-    Codes(Vec<bool>, &'a [u8]),
+    /// By combination of codes: what is known so far.
+    Codes(Combined<'a>, Vec<Option<bool>>, &'a PlannedField),
     /// Each value must be looked at.
     Values(&'a PlannedField),
 }
@@ -279,30 +283,36 @@ impl ParsedFilter {
             return;
         }
         let Planning { steps, plan, labels, keys, columns } = planning;
-        for shape in 0..lines.shapes() as u32 {
+        let is_used = used_shapes(batch, lines.as_ref());
+        for (shape, _) in (0..).zip(&is_used).filter(|(_, is_used)| **is_used) {
             columns.needs_line(shape, steps, plan, (&mut **labels, &mut **keys));
         }
-        let verdicts: Vec<Verdict<'_>> = (0..lines.shapes() as u32)
-            .map(|shape| {
+        let mut verdicts: Vec<Verdict<'_>> = (0..)
+            .zip(&is_used)
+            .map(|(shape, is_used)| {
+                if !is_used {
+                    return Verdict::All(false);
+                }
                 let fields = if self.is_json { columns.json(shape) } else { columns.logfmt(shape) };
                 fields.map_or(Verdict::All(true), |fields| self.verdict(lines.as_ref(), fields))
             })
             .collect();
         let mut value = Vec::new();
         let rows = lines.row_shapes().iter().zip(lines.ranks()).enumerate();
-        let passes = rows.map(|(row, (shape, rank))| match &verdicts[*shape as usize] {
+        let mut passes = |field: &PlannedField, row: usize, rank: u32| {
+            value.clear();
+            let timestamp = batch.timestamps.get(row).copied().unwrap_or_default();
+            field.append_value(lines.as_ref(), rank, timestamp, &mut value);
+            !self.filter.drops(Some(&value))
+        };
+        let passes = rows.map(|(row, (shape, rank))| match &mut verdicts[*shape as usize] {
             Verdict::All(passes) => *passes,
-            Verdict::Codes(passes, codes) => {
-                let code = codes.get(*rank as usize).map(|code| usize::from(*code));
-                code.and_then(|code| passes.get(code)).copied().unwrap_or(true)
-            }
+            Verdict::Codes(codes, known, field) => match codes.get(*rank) {
+                Some(code) => *known[code].get_or_insert_with(|| passes(field, row, *rank)),
+                None => true,
+            },
             Verdict::Values(_) if known.get(row) == Some(&RowMatch::No) => false,
-            Verdict::Values(field) => {
-                value.clear();
-                let timestamp = batch.timestamps.get(row).copied().unwrap_or_default();
-                field.append_value(lines.as_ref(), *rank, timestamp, &mut value);
-                !self.filter.drops(Some(&value))
-            }
+            Verdict::Values(field) => passes(field, row, *rank),
         });
         self.rows = Some(passes.collect());
     }
@@ -319,17 +329,26 @@ impl ParsedFilter {
                 field.append_value(lines, 0, 0, &mut value);
                 Verdict::All(!self.filter.drops(Some(&value)))
             }
-            [FieldPart::Column(column)]
-                if let Some((values, codes)) = lines.dictionary(*column) =>
-            {
-                let passes = values.into_iter().map(|value| {
-                    let mut clean = value.to_vec();
-                    super::column_plan::make_clean(&mut clean, 0);
-                    !self.filter.drops(Some(&clean))
-                });
-                Verdict::Codes(passes.collect(), codes)
-            }
-            _ => Verdict::Values(field),
+            _ => match Combined::of(lines, std::iter::once(field), CODES_MAX) {
+                Some(codes) => {
+                    let known = vec![None; codes.count()];
+                    Verdict::Codes(codes, known, field)
+                }
+                None => Verdict::Values(field),
+            },
         }
     }
+}
+
+/// By shape, whether a selected row of the batch has it.
+fn used_shapes(batch: &Batch, lines: &dyn ColumnLines) -> Vec<bool> {
+    let mut is_used = vec![false; lines.shapes()];
+    for run in &batch.runs {
+        for shape in lines.row_shapes().get(run.rows.clone()).unwrap_or_default() {
+            if let Some(is_used) = is_used.get_mut(*shape as usize) {
+                *is_used = true;
+            }
+        }
+    }
+    is_used
 }

@@ -46,6 +46,9 @@ pub fn parse_float(text: &str) -> Result<f64, String> {
 
 /// A decimal number without sign. Rust reads the same grammar, but also words.
 fn decimal(body: &str) -> Option<f64> {
+    if let Some(number) = short_decimal(body.as_bytes()) {
+        return Some(number);
+    }
     if !body.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' | b'_')) {
         return None;
     }
@@ -56,6 +59,27 @@ fn decimal(body: &str) -> Option<f64> {
     let is_inside = !body.starts_with('_') && !body.ends_with('_');
     let all_separate = body.as_bytes().windows(3).all(|part| part[1] != b'_' || separates(part));
     if is_inside && all_separate { body.replace('_', "").parse().ok() } else { None }
+}
+
+/// A number of so few digits that both parts of the fraction it is are exact, and so its quotient is
+/// the nearest there is.
+fn short_decimal(body: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (mut value, mut point) = (0u64, None);
+    for (at, byte) in body.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+        if at >= POWERS.len() - 1 {
+            return None;
+        }
+    }
+    let digits = body.len() - usize::from(point.is_some());
+    let behind = point.map_or(0, |at| body.len() - at - 1);
+    (digits > 0).then(|| value as f64 / POWERS[behind])
 }
 
 /// The part of a hexadecimal number after `0x`.
@@ -186,6 +210,24 @@ mod tests {
         }
         let error = parse_float("1e400").unwrap_err();
         assert_eq!(error, "strconv.ParseFloat: parsing \"1e400\": value out of range");
+    }
+
+    #[test]
+    fn short_numbers_are_the_nearest() {
+        let mut text = String::new();
+        let mut state = 1u64;
+        for _ in 0..50_000 {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let (digits, point) = (state >> 60, state >> 56 & 15);
+            text = format!("{:0width$}", state % 10u64.pow(digits as u32), width = digits as usize);
+            text.insert(point.min(text.len() as u64) as usize, '.');
+            let expected = text.parse::<f64>().ok();
+            if let Some(number) = short_decimal(text.as_bytes()) {
+                assert_eq!(Some(number.to_bits()), expected.map(f64::to_bits), "{text}");
+            }
+        }
+        assert_eq!(short_decimal(b"."), None);
+        assert_eq!(short_decimal(text.replace('.', "..").as_bytes()), None);
     }
 
     #[test]

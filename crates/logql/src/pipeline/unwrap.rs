@@ -60,6 +60,12 @@ impl Unwrapper {
         keeps.then_some(value)
     }
 
+    /// What a text is as a sample; `None` when it takes more to tell: it does not convert, or is empty.
+    pub(super) fn value_of(&self, text: &[u8]) -> Option<f64> {
+        let text = std::str::from_utf8(text).ok().filter(|text| !text.is_empty())?;
+        self.convert(text).ok()
+    }
+
     fn convert(&self, text: &str) -> Result<f64, String> {
         match self.conversion {
             Conversion::Number => parse_float(text),

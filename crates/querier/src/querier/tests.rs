@@ -7,6 +7,7 @@ use model::{Direction, Labels, Timestamp};
 
 use super::*;
 use crate::metadata::Scope;
+use crate::metadata::patterns::PatternsRequest;
 use crate::metadata::series::SeriesRequest;
 use crate::metadata::stats::IndexStats;
 use crate::metadata::volume::{AggregateBy, VolumeRequest};
@@ -242,6 +243,51 @@ async fn stats_and_volumes_add_up() {
         series[0].samples.iter().map(|sample| (sample.timestamp, sample.value)).collect();
     let before = |second: i64| Timestamp(time(second * SECOND).0 - 1_000_000);
     assert_eq!(samples, [(before(20), 6.0), (before(40), 6.0)]);
+}
+
+/// One replica has stored its rows, one still holds all it got, one lacks the first half of them.
+#[tokio::test]
+async fn what_replicas_hold_is_counted_once() {
+    let rig = Rig::new().await;
+    let rows: Vec<TestRow> = (0..40)
+        .map(|n: i64| {
+            row("{app=\"x\"}", n / 2 * SECOND, &format!("{n:03}{}", "x".repeat(n as usize % 2)))
+        })
+        .collect();
+    let stored = rig.upload(&rows[..10], 0).await;
+    let head = |holder: u64, rows: &[TestRow]| TestHead {
+        rows: rows.to_vec(),
+        holder,
+        ..TestHead::default()
+    };
+    rig.set_heads(vec![
+        TestHead { flushed_as: vec![stored], ..head(1, &rows[..10]) },
+        head(1, &rows[10..30]),
+        head(2, &rows[..15]),
+        head(2, &rows[15..30]),
+        head(3, &rows[20..]),
+    ]);
+    let querier = rig.querier(Config { patterns: true, ..Config::default() }, Limits::default());
+    let asked = scope("{app=\"x\"}", 0, 60 * SECOND);
+    let stats = querier.index_stats(&[tenant()], &asked).await.unwrap();
+    let bytes = 40 * 3 + 20;
+    assert_eq!(stats, IndexStats { streams: 1, chunks: 2, bytes, entries: 40 });
+    let request = VolumeRequest {
+        scope: asked.clone(),
+        target_labels: Vec::new(),
+        aggregate_by: AggregateBy::Series,
+        limit: 100,
+        step_ns: Some(10 * SECOND),
+    };
+    let Value::Matrix(series) = querier.volume(&[tenant()], &request).await.unwrap() else {
+        panic!("a matrix")
+    };
+    let samples: Vec<f64> = series[0].samples.iter().map(|sample| sample.value).collect();
+    assert_eq!(samples, [70.0, 70.0]);
+    let request = PatternsRequest { scope: asked, step_ns: 60 * SECOND };
+    let patterns = querier.patterns(&[tenant()], &request).await.unwrap();
+    let lines = patterns.iter().flat_map(|pattern| &pattern.samples).map(|(_, count)| count);
+    assert_eq!(lines.sum::<u64>(), 40);
 }
 
 #[tokio::test]

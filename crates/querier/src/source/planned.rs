@@ -325,7 +325,7 @@ impl<'a> Columns<'a> {
             .map(|(column, bytes)| segment::decode_metadata(column, bytes))
             .collect::<segment::Result<_>>()?;
         if self.lines == WantLines::Columns
-            && let Some(columns) = segment::decode_columns(block, &bytes[2])?
+            && let Some(columns) = segment::open_columns(block, &bytes[2])?
         {
             let columns: Option<Arc<dyn ColumnLines>> = Some(Arc::new(columns));
             return Ok(Batch { timestamps, columns, metadata, ..Batch::default() });

@@ -2,9 +2,11 @@
 //!
 //! Numbers come from stream tables where a stream lies in one span as a whole, from counts of
 //! cells elsewhere, and from the rows themselves where neither helps; so they are exact but for
-//! rows that exist twice, and for cells that an edge cuts, or of which rows are hidden, when there
-//! are many. Bytes count lines and structured metadata. The latter is measured on a sample of
+//! rows that stand in two segments, and for cells that an edge cuts, or of which rows are hidden,
+//! when there are many. Rows of heads that replicas hold count once ([`heads`]). Bytes count lines and structured metadata. The latter is measured on a sample of
 //! blocks, which is all of them when they are few.
+
+mod heads;
 
 use hashbrown::HashMap;
 use logql::source::{Batch, Cell, Piece, Selection, SourceError, Want, WantLines, WantMetadata};
@@ -119,8 +121,12 @@ pub(crate) fn tally(
         hidden_blocks_left: std::cell::Cell::new(HIDDEN_BLOCKS_MAX),
         touched_rows: std::cell::Cell::default(),
     };
-    for (piece, _) in &plan.heads {
-        tally.head(&plan, piece, sink)?;
+    if plan.view.heads.is_shared() {
+        tally.shared_heads(&plan, sink)?;
+    } else {
+        for (piece, _) in &plan.heads {
+            tally.head(&plan, piece, sink)?;
+        }
     }
     for segment in &plan.segments {
         let counted = tally.segment(segment, sink);

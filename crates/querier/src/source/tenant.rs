@@ -133,23 +133,28 @@ impl TenantSource {
     }
 
     /// The view for a selector; the same one whenever it is asked for again.
-    pub(crate) fn view(&self, matchers: &[Matcher], range: TimeRange) -> Arc<View> {
+    pub(crate) fn view(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Arc<View>, SourceError> {
         let mut views = self.views.lock();
         let same = |view: &&Arc<View>| view.matchers == matchers && view.range == range;
         if let Some(view) = views.iter().find(same) {
-            return Arc::clone(view);
+            return Ok(Arc::clone(view));
         }
         // The order matters: a head that is flushed between the two is in both.
         let heads = self.shared.recent.snapshot(&self.tenant, matchers, range);
-        let catalog = self.shared.store.catalog();
+        let catalog = self.shared.store.picture_blocking(&self.tenant, range, heads.told());
+        let catalog = catalog.map_err(|error| source_error(&error))?;
         let view = Arc::new(View { matchers: matchers.to_vec(), range, heads, catalog });
         views.push(Arc::clone(&view));
-        view
+        Ok(view)
     }
 
     /// Decides what a selection reads.
     pub(crate) fn plan(&self, selection: &Selection) -> Result<Plan, SourceError> {
-        let view = self.view(&selection.matchers, selection.range);
+        let view = self.view(&selection.matchers, selection.range)?;
         let heads = view.heads_left(selection)?;
         let mut stored = view.catalog.select(&self.tenant, selection.range);
         let hidden_before = self.hidden.before();
@@ -234,7 +239,7 @@ impl TenantSource {
             version.is_whole &= !self.hidden.may_have_expired(*range);
         }
         for matchers in selectors {
-            let view = self.view(matchers, total);
+            let view = self.view(matchers, total)?;
             let heads = view.heads_left(&Selection::all(matchers, total))?;
             for (at, (range, version)) in ranges.iter().zip(&mut *versions).enumerate() {
                 let overlaps = |(piece, _): &NumberedPiece| range.overlaps(piece.first, piece.last);
@@ -257,7 +262,7 @@ impl TenantSource {
         range: TimeRange,
         visit: &mut dyn FnMut(LabelPairs<'_, '_>),
     ) -> Result<(), SourceError> {
-        let view = self.view(matchers, range);
+        let view = self.view(matchers, range)?;
         let mut seen = HashSet::new();
         for stream in view.heads.streams(matchers, range)? {
             if self.hidden.hides_range(&stream.labels, range) {
@@ -431,7 +436,7 @@ impl Source for TenantSource {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<StreamSummary>, SourceError> {
-        let view = self.view(matchers, range);
+        let view = self.view(matchers, range)?;
         let mut merged = MergedStreams::default();
         for stream in view.heads.streams(matchers, range)? {
             if self.hidden.hides_range(&stream.labels, range) {

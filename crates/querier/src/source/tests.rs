@@ -125,7 +125,7 @@ proptest! {
         for (position, rows) in (0..).zip(&segments) {
             block_on(rig.upload(rows, position));
         }
-        let head = |rows: &Vec<TestRow>| TestHead { rows: rows.clone(), flushed_as: Vec::new() };
+        let head = |rows: &Vec<TestRow>| TestHead { rows: rows.clone(), ..TestHead::default() };
         rig.set_heads(heads.iter().map(head).collect());
         let range = times(start, start + length);
         let mut expected: Vec<TestRow> = segments
@@ -150,7 +150,7 @@ async fn a_flushed_head_is_read_as_its_segments() {
     let first = rig.upload(&rows[..1], 0).await;
     let later = crate::testing::segment(&tenant(), &rows[1..], 0);
     let flushed_as = vec![first, later.name.clone()];
-    rig.set_heads(vec![TestHead { rows: rows.to_vec(), flushed_as }]);
+    rig.set_heads(vec![TestHead { rows: rows.to_vec(), flushed_as, ..TestHead::default() }]);
     let all = Selection::all(&[], times(0, 10));
 
     // Half of the flush is uploaded: the head is read, too, and every row counts once.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::append::{AppendBatch, AppendOutcome};
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::BoxStream;
 use model::{Labels, Matcher, TenantId, TimeRange, Timestamp};
 use tonic::Request;
 use tonic::metadata::MetadataValue;
@@ -15,9 +15,7 @@ use crate::TENANT_METADATA;
 use crate::codec::{self, Scope};
 use crate::error::Error;
 use crate::generated::ingester::ingester_client::IngesterClient;
-use crate::generated::ingester::{
-    AppendRequest, FlushRequest, TailAnswer, TailRequest, TransferPart,
-};
+use crate::generated::ingester::{AppendRequest, FlushRequest, TailAnswer, TailRequest};
 use crate::pool::{Calls, Peer};
 
 /// An ingester in another process. Cloning is cheap.
@@ -39,7 +37,7 @@ impl Client {
         &self.peer
     }
 
-    fn calls(&self) -> IngesterClient<Calls> {
+    pub(super) fn calls(&self) -> IngesterClient<Calls> {
         let most = self.peer.message_bytes_max();
         IngesterClient::new(self.peer.calls())
             .max_decoding_message_size(most)
@@ -116,23 +114,6 @@ impl Client {
         let patience = self.peer.call_timeout().saturating_mul(30);
         self.peer.ask(patience, calls.flush(request)).await?;
         Ok(())
-    }
-
-    /// Hands rows over to an ingester that goes on. Answers how many rows it took.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`]: nothing is promised about the rows; keep them.
-    pub async fn transfer(
-        &self,
-        batches: impl IntoIterator<Item = AppendBatch, IntoIter: Send + 'static>,
-    ) -> Result<u64, Error> {
-        let batches = batches.into_iter();
-        let parts = batches.map(|batch| TransferPart { batch: batch.as_bytes().clone() });
-        let mut calls = self.calls();
-        let patience = self.peer.call_timeout().saturating_mul(30);
-        let answer = self.peer.ask(patience, calls.transfer(stream::iter(parts))).await?;
-        Ok(answer.into_inner().rows)
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt as _};
 use model::{ErrorKind, TenantId};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{IngesterRole, TailNews, snapshot};
+use super::{Giver, IngesterRole, TailNews, snapshot};
 use crate::MESSAGE_BYTES_MAX;
 use crate::codec;
 use crate::error::Error;
@@ -80,14 +80,25 @@ impl<R: IngesterRole> wire::ingester_server::Ingester for Service<R> {
         request: Request<Streaming<TransferPart>>,
     ) -> Result<Response<TransferAnswer>, Status> {
         let mut parts = request.into_inner();
+        let broken = || Error::new(ErrorKind::Invalid, "the hand-over ended without a last part");
+        let mut part = next(&mut parts).await?.ok_or_else(broken)?;
+        let giver = Giver { id: part.from.clone(), tokens: std::mem::take(&mut part.tokens) };
+        let taking = self.0.take_over(giver).await?;
         let mut taken = TransferAnswer::default();
-        while let Some(part) = next(&mut parts).await? {
-            let batch = decode_batch(part.batch)?;
-            let rows = batch.rows();
-            self.0.take_over(batch).await?;
-            taken.batches += 1;
-            taken.rows += rows;
+        loop {
+            if !part.batch.is_empty() {
+                let batch = decode_batch(part.batch)?;
+                let rows = batch.rows();
+                taking.receive(batch).await?;
+                taken.batches += 1;
+                taken.rows += rows;
+            }
+            if part.is_last {
+                break;
+            }
+            part = next(&mut parts).await?.ok_or_else(broken)?;
         }
+        taking.finish().await?;
         Ok(Response::new(taken))
     }
 }

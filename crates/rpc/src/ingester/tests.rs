@@ -23,8 +23,35 @@ use crate::pool::{Pool, PoolConfig};
 #[derive(Default)]
 struct Role {
     appended: Mutex<Vec<AppendBatch>>,
-    taken_over: Mutex<u64>,
+    taken_over: Taken,
     flushed: Mutex<Vec<Option<TenantId>>>,
+}
+
+/// Who handed over how many rows, and whether to the end.
+type Taken = Arc<Mutex<Vec<(Giver, u64, bool)>>>;
+
+struct Taking {
+    giver: Giver,
+    rows: Mutex<u64>,
+    taken: Taken,
+}
+
+impl TakeOver for Taking {
+    fn receive(&self, batch: AppendBatch) -> BoxFuture<'_, Result<(), Error>> {
+        *self.rows.lock() += batch.rows();
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<(), Error>> {
+        self.taken.lock().push((self.giver.clone(), *self.rows.lock(), true));
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        self.taken.lock().push((self.giver.clone(), *self.rows.lock(), false));
+    }
 }
 
 struct Rows(MemorySource);
@@ -104,9 +131,9 @@ impl IngesterRole for Role {
         async move { Ok(()) }.boxed()
     }
 
-    fn take_over(&self, batch: AppendBatch) -> BoxFuture<'_, Result<(), Error>> {
-        *self.taken_over.lock() += batch.rows();
-        async move { Ok(()) }.boxed()
+    fn take_over(&self, giver: Giver) -> BoxFuture<'_, Result<Box<dyn TakeOver>, Error>> {
+        let taking = Taking { giver, rows: Mutex::default(), taken: Arc::clone(&self.taken_over) };
+        async move { Ok(Box::new(taking) as Box<dyn TakeOver>) }.boxed()
     }
 }
 
@@ -166,8 +193,25 @@ async fn batches_arrive_and_failures_come_back() {
     client.flush(Some(&tenant("a"))).await.unwrap();
     client.flush(None).await.unwrap();
     assert_eq!(*role.flushed.lock(), [Some(tenant("a")), None]);
-    assert_eq!(client.transfer([sent.clone(), sent]).await.unwrap(), 4);
-    assert_eq!(*role.taken_over.lock(), 4);
+    let giver = Giver { id: "ingester-7".to_owned(), tokens: vec![1, u32::MAX] };
+    let transfer = client.begin_transfer(giver.clone());
+    transfer.send(&sent).await.unwrap();
+    transfer.send(&sent).await.unwrap();
+    assert_eq!(transfer.finish().await.unwrap(), 4);
+    assert_eq!(role.taken_over.lock()[0], (giver.clone(), 4, true));
+    role.taken_over.lock().clear();
+    // One that is dropped is broken off.
+    let transfer = client.begin_transfer(giver.clone());
+    transfer.send(&sent).await.unwrap();
+    drop(transfer);
+    let is_broken_off = async {
+        while role.taken_over.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    // It may be broken off before it has begun.
+    let _ = tokio::time::timeout(Duration::from_millis(500), is_broken_off).await;
+    assert!(role.taken_over.lock().iter().all(|(_, _, is_whole)| !is_whole));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,6 +48,11 @@ impl<'a> Cursor<'a> {
         self.rest.len()
     }
 
+    /// All that is left, without taking it.
+    pub(crate) fn peek(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next `len` bytes.
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or_else(|| self.corrupt())?;

@@ -1,6 +1,7 @@
 //! zstd frames with a known size.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{self, DCtx, InBuffer, OutBuffer, ResetDirective};
@@ -20,6 +21,8 @@ pub(crate) fn library_version() -> u32 {
 /// A compression context that is used again and again.
 pub(crate) struct FrameEncoder {
     compressor: Compressor<'static>,
+    /// Where a frame is written whose length is to stand in front of it.
+    frame: Vec<u8>,
 }
 
 impl FrameEncoder {
@@ -28,7 +31,7 @@ impl FrameEncoder {
         let range = zstd::compression_level_range();
         let level = level.clamp(*range.start(), *range.end());
         let compressor = Compressor::new(level).map_err(|_| FormatError::Compress("context"))?;
-        Ok(Self { compressor })
+        Ok(Self { compressor, frame: Vec::new() })
     }
 
     /// Appends one frame that holds `bytes`.
@@ -46,12 +49,18 @@ impl FrameEncoder {
     pub(crate) fn append_blob(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
         if bytes.len() >= FRAME_BYTES_MIN {
-            let mut frame = Vec::new();
-            self.append(bytes, &mut frame)?;
-            if frame.len() + frame.len() / 15 < bytes.len() {
+            let mut frame = std::mem::take(&mut self.frame);
+            frame.clear();
+            let written = self.append(bytes, &mut frame);
+            let shrinks = frame.len() + frame.len() / 15 < bytes.len();
+            if written.is_ok() && shrinks {
                 put_varint(out, (bytes.len() as u64) << 1 | 1);
                 put_varint(out, frame.len() as u64);
                 out.extend_from_slice(&frame);
+            }
+            self.frame = frame;
+            written?;
+            if shrinks {
                 return Ok(());
             }
         }
@@ -132,14 +141,41 @@ fn check_frame(frame: &[u8], len: usize) -> Result<()> {
 
 /// Reads what [`FrameEncoder::append_blob`] wrote, of at most `max` bytes.
 pub(crate) fn decode_blob(cursor: &mut Cursor<'_>, max: usize) -> Result<Vec<u8>> {
-    let head = cursor.varint()?;
-    let len = usize::try_from(head >> 1).ok().filter(|len| *len <= max);
-    let len = len.ok_or_else(|| cursor.corrupt())?;
-    if head & 1 == 0 {
-        return cursor.take(len).map(<[u8]>::to_vec);
+    let rest = cursor.clone();
+    let chunk = rest.peek();
+    Blob::pass(cursor, chunk.len(), max)?.read(chunk)
+}
+
+/// Where a byte string that [`FrameEncoder::append_blob`] wrote stands in a chunk.
+#[derive(Debug, Clone)]
+pub(crate) struct Blob {
+    at: Range<usize>,
+    len: usize,
+    is_frame: bool,
+}
+
+impl Blob {
+    /// Passes over a byte string of at most `max` bytes in a chunk of `all` bytes.
+    pub(crate) fn pass(cursor: &mut Cursor<'_>, all: usize, max: usize) -> Result<Self> {
+        let head = cursor.varint()?;
+        let len = usize::try_from(head >> 1).ok().filter(|len| *len <= max);
+        let len = len.ok_or_else(|| cursor.corrupt())?;
+        let is_frame = head & 1 == 1;
+        let stored = if is_frame { cursor.bytes()? } else { cursor.take(len)? };
+        let end = all - cursor.remaining();
+        Ok(Self { at: end - stored.len()..end, len, is_frame })
     }
-    let frame = cursor.bytes()?;
-    decode_frame(frame, len)
+
+    /// How many bytes it has when it is read.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Reads it from the chunk.
+    pub(crate) fn read(&self, chunk: &[u8]) -> Result<Vec<u8>> {
+        let stored = chunk.get(self.at.clone()).unwrap_or_default();
+        if self.is_frame { decode_frame(stored, self.len) } else { Ok(stored.to_vec()) }
+    }
 }
 
 #[cfg(test)]

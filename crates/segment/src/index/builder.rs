@@ -20,8 +20,9 @@ fn spare_bits(family: Family) -> u32 {
     match family {
         // Grams are kept whole: there are few of them.
         Family::Grams => GRAM_BITS,
-        // A needle long enough to have one of these keys mostly has several.
-        Family::Identifiers => 5,
+        // A needle long enough to have one of these keys mostly has several: an identifier of 16
+        // digits has three to four.
+        Family::Identifiers => 4,
         Family::Values => 8,
     }
 }

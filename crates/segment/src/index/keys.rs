@@ -162,7 +162,11 @@ fn character_sets(piece: &[u8; 64]) -> (u64, u64) {
 
 /// The lowest bit of each of eight bytes, as eight neighbouring bits.
 fn gather_low_bits(word: u64) -> u64 {
-    (word & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    // Shifts, because vectors have no good multiplication.
+    let bits = word & 0x0101_0101_0101_0101;
+    let bits = bits | bits >> 7;
+    let bits = bits | bits >> 14;
+    (bits | bits >> 28) & 0xff
 }
 
 /// Whether a run of letters and digits is an identifier, however much longer it may be.

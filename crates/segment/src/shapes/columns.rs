@@ -58,7 +58,7 @@ impl LineColumns {
     ///
     /// As [`crate::decode_lines`].
     pub fn lines(&self, timestamps: &[i64]) -> Result<Lines> {
-        self.block.lines(timestamps)
+        self.checked(self.block.lines(timestamps))
     }
 
     /// The lines of the given rows, which ascend; `timestamps` are those of all rows of the block.
@@ -67,7 +67,17 @@ impl LineColumns {
     ///
     /// As [`crate::decode_lines`].
     pub fn some_lines(&self, rows: &[u32], timestamps: &[i64]) -> Result<Lines> {
-        self.block.some_lines(rows, timestamps)
+        self.checked(self.block.some_lines(rows, timestamps))
+    }
+
+    /// Bytes of every line.
+    pub(crate) fn lengths(&self) -> Result<Vec<u32>> {
+        self.checked(self.block.lengths())
+    }
+
+    /// What was read, unless something of it was damaged.
+    fn checked<T>(&self, read: Result<T>) -> Result<T> {
+        if self.block.is_damaged() { Err(DAMAGED) } else { read }
     }
 
     /// Tests every row's line, as far as this is possible without building it.
@@ -273,6 +283,15 @@ impl ColumnLines for LineColumns {
         }
     }
 
+    fn numbers(&self, column: u32) -> Option<&[i64]> {
+        match self.block.columns.get(column as usize)? {
+            Column::Number { list, digits: Digits::Canonical | Digits::Fixed(_), .. } => {
+                self.block.numbers(*list).ok()
+            }
+            _ => None,
+        }
+    }
+
     fn append_line(&self, row: usize, timestamp: i64, out: &mut Vec<u8>) {
         let start = out.len();
         let result = match (self.block.rows.get(row), self.ranks.get(row)) {
@@ -286,6 +305,6 @@ impl ColumnLines for LineColumns {
     }
 
     fn is_damaged(&self) -> bool {
-        self.is_damaged.load(Ordering::Relaxed)
+        self.is_damaged.load(Ordering::Relaxed) || self.block.is_damaged()
     }
 }

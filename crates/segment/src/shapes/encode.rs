@@ -80,18 +80,18 @@ impl BlockLines<'_> {
     pub(crate) fn are_those_of(&self, chunk: &[u8]) -> bool {
         let raw_bytes = self.lengths.iter().map(|len| *len as usize).sum();
         let decoded = ShapeBlock::decode(chunk, self.lengths.len(), raw_bytes);
-        let Ok(lines) = decoded.and_then(|block| block.lines(self.timestamps)) else {
-            return false;
-        };
+        let Ok(block) = decoded else { return false };
         let mut rest = self.text;
-        lines.len() == self.lengths.len()
-            && self.lengths.iter().enumerate().all(|(row, len)| {
-                let Some((line, after)) = rest.split_at_checked(*len as usize) else {
-                    return false;
-                };
-                rest = after.get(1..).unwrap_or_default();
-                line == lines.row(row)
-            })
+        let mut lengths = self.lengths.iter();
+        let is_next = |line: &[u8]| {
+            let Some(len) = lengths.next() else { return false };
+            let Some((expected, after)) = rest.split_at_checked(*len as usize) else {
+                return false;
+            };
+            rest = after.get(1..).unwrap_or_default();
+            line == expected
+        };
+        block.all_lines(self.timestamps, is_next)
     }
 }
 

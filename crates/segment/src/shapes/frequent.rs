@@ -7,7 +7,7 @@ use crate::encoding::cursor::{Cursor, put_signed, put_varint};
 use crate::error::Result;
 
 use super::block::DAMAGED;
-use super::numbers::{self, Packed};
+use super::numbers::{self, PackedForm};
 
 /// Fewer numbers are not looked at.
 const ROWS_MIN: usize = 12;
@@ -100,35 +100,36 @@ impl Frequent {
     }
 }
 
-/// Such numbers whose description was read.
+/// A description of such numbers.
 #[derive(Debug)]
-pub(super) struct FrequentNumbers {
+pub(super) struct FrequentForm {
     values: Vec<i64>,
     /// Where their codes stand among the codes of all columns.
     codes: Range<usize>,
-    rest: Packed,
+    /// How the others are packed.
+    pub(super) rest: PackedForm,
 }
 
-impl FrequentNumbers {
-    /// Reads the description of as many numbers as there are codes; otherwise as [`Packed::decode`].
-    pub(super) fn decode(
-        head: &mut Cursor<'_>,
-        (codes, first_code): (&[u8], usize),
-        bits: (&mut Cursor<'_>, usize),
-    ) -> Result<Self> {
+impl FrequentForm {
+    /// Reads a description of as many numbers as there are codes.
+    pub(super) fn decode(head: &mut Cursor<'_>, codes: Range<usize>) -> Result<Self> {
         let count = head.count(1)?;
         let mut values = Vec::with_capacity(count);
         for _ in 0..count {
             values.push(head.signed()?);
         }
-        let others = codes.iter().filter(|code| **code == 0).count();
-        let rest = Packed::decode(head, bits, others)?;
-        Ok(Self { values, codes: first_code..first_code + codes.len(), rest })
+        Ok(Self { values, codes, rest: PackedForm::decode(head)? })
     }
 
-    /// Reads the numbers, given the codes and bits of all columns.
-    pub(super) fn read(&self, all_codes: &[u8], all_bits: &[u8]) -> Result<Vec<i64>> {
-        let mut rest = self.rest.read(all_bits)?.into_iter();
+    /// How many numbers have no code, given the codes of all columns.
+    pub(super) fn packed_count(&self, all_codes: &[u8]) -> Result<usize> {
+        let codes = all_codes.get(self.codes.clone()).ok_or(DAMAGED)?;
+        Ok(codes.iter().filter(|code| **code == 0).count())
+    }
+
+    /// All numbers, given the codes of all columns and the numbers without one.
+    pub(super) fn read(&self, all_codes: &[u8], packed: Vec<i64>) -> Result<Vec<i64>> {
+        let mut rest = packed.into_iter();
         let codes = all_codes.get(self.codes.clone()).ok_or(DAMAGED)?;
         let number = |code: &u8| match code.checked_sub(1) {
             None => rest.next(),

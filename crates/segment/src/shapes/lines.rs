@@ -34,6 +34,25 @@ impl ShapeBlock {
         Lines::from_parts(text, lengths).ok_or(DAMAGED)
     }
 
+    /// Whether every line passes a test. Nothing is kept of a line behind its test.
+    pub(super) fn all_lines(
+        &self,
+        timestamps: &[i64],
+        mut test: impl FnMut(&[u8]) -> bool,
+    ) -> bool {
+        let mut ranks = vec![0u32; self.shapes.len()];
+        let mut line = Vec::new();
+        timestamps.len() == self.rows.len()
+            && self.rows.iter().zip(timestamps).all(|(shape, timestamp)| {
+                let rank = &mut ranks[*shape as usize];
+                line.clear();
+                let written =
+                    self.write_row((*shape, *rank), *timestamp, self.raw_bytes, &mut line);
+                *rank += 1;
+                written.is_ok() && test(&line)
+            })
+    }
+
     /// The lines of some rows, which ascend.
     pub(crate) fn some_lines(&self, rows: &[u32], timestamps: &[i64]) -> Result<Lines> {
         let mut lines = Lines::with_capacity(rows.len(), 0);

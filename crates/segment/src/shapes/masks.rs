@@ -17,10 +17,21 @@ impl Masks {
         let (pieces, rest) = text.as_chunks();
         let mut padded = [0; 64];
         padded[..rest.len()].copy_from_slice(rest);
-        let mut before = 0;
-        for piece in pieces.iter().chain([&padded]) {
-            let (words, events) = classify(piece, before);
-            before = piece[63];
+        self.words.reserve(pieces.len() + 1);
+        self.events.reserve(pieces.len() + 1);
+        for (index, piece) in pieces.iter().chain([&padded]).enumerate() {
+            // What stands before each byte is read from the text again: a copy that is shifted by a
+            // byte takes longer.
+            let before = (index * 64).checked_sub(1).and_then(|at| text[at..].first_chunk());
+            let (words, events) = match before {
+                Some(before) => classify(piece, before),
+                None => {
+                    let mut before = [0; 64];
+                    before[1..].copy_from_slice(&piece[..63]);
+                    before[0] = index.checked_sub(1).map_or(0, |_| text[index * 64 - 1]);
+                    classify(piece, &before)
+                }
+            };
             self.words.push(words);
             self.events.push(events);
         }
@@ -70,12 +81,10 @@ impl Masks {
     }
 }
 
-/// Word bytes and events of a piece, given the byte before it.
-fn classify(piece: &[u8; 64], before: u8) -> (u64, u64) {
-    let mut shifted = [before; 64];
-    shifted[1..].copy_from_slice(&piece[..63]);
+/// Word bytes and events of a piece, given the bytes before each of its bytes.
+fn classify(piece: &[u8; 64], before: &[u8; 64]) -> (u64, u64) {
     let mut flags = [0u8; 64];
-    for ((flag, byte), before) in flags.iter_mut().zip(piece).zip(&shifted) {
+    for ((flag, byte), before) in flags.iter_mut().zip(piece).zip(before) {
         let is_digit = byte.wrapping_sub(b'0') < 10;
         let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
         // A colon opens a value only behind a quote, as in JSON.
@@ -96,5 +105,9 @@ fn classify(piece: &[u8; 64], before: u8) -> (u64, u64) {
 
 /// The lowest bit of each of eight bytes, as eight neighbouring bits.
 fn gather_low_bits(word: u64) -> u64 {
-    (word & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    // Shifts, because vectors have no good multiplication.
+    let bits = word & 0x0101_0101_0101_0101;
+    let bits = bits | bits >> 7;
+    let bits = bits | bits >> 14;
+    (bits | bits >> 28) & 0xff
 }

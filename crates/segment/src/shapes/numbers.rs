@@ -7,6 +7,9 @@ use crate::encoding::cursor::{Cursor, put_signed};
 use crate::encoding::packed;
 use crate::error::Result;
 
+use super::block::DAMAGED;
+use super::frequent::FrequentForm;
+
 /// Columns of more numbers are packed in groups.
 const ONE_GROUP_MAX: usize = 96;
 
@@ -75,27 +78,18 @@ fn range_of(values: impl Iterator<Item = i64>) -> (i64, u32) {
     (least, u64::BITS - (most.wrapping_sub(least) as u64).leading_zeros())
 }
 
-/// Numbers whose description was read, and that are read themselves when somebody wants them.
-#[derive(Debug)]
-pub(super) struct Packed {
+/// A description of numbers that stand elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PackedForm {
     form: u8,
+    width: u8,
     before: i64,
     least: i64,
-    width: u32,
-    count: usize,
-    /// Where they stand among the bits of all columns.
-    at: Range<usize>,
 }
 
-impl Packed {
-    /// Reads the description of `count` numbers, and passes over the numbers themselves; `bits` is
-    /// what is left of `all_bits` bytes.
-    pub(super) fn decode(
-        head: &mut Cursor<'_>,
-        (bits, all_bits): (&mut Cursor<'_>, usize),
-        count: usize,
-    ) -> Result<Self> {
-        let start = all_bits - bits.remaining();
+impl PackedForm {
+    /// Reads a description.
+    pub(super) fn decode(head: &mut Cursor<'_>) -> Result<Self> {
         let form = head.u8()?;
         let (mut before, mut least, mut width) = (0, 0, 0);
         match form {
@@ -104,29 +98,35 @@ impl Packed {
                     before = head.signed()?;
                 }
                 least = head.signed()?;
-                width = u32::from(head.u8()?);
+                width = head.u8()?;
                 if width > 64 {
                     return Err(head.corrupt());
                 }
-                bits.take(packed_len(count, width))?;
             }
-            GROUPS | GROUP_STEPS => packed::skip(bits, count)?,
+            GROUPS | GROUP_STEPS => {}
             _ => return Err(head.corrupt()),
         }
-        let at = start..all_bits - bits.remaining();
-        Ok(Self { form, before, least, width, count, at })
+        Ok(Self { form, width, before, least })
     }
 
-    /// Reads the numbers from the bits of all columns.
-    pub(super) fn read(&self, all_bits: &[u8]) -> Result<Vec<i64>> {
-        let mut bits = Cursor::new(all_bits.get(self.at.clone()).unwrap_or_default(), "numbers");
-        let mut out = Vec::with_capacity(self.count);
+    /// Passes over so many numbers.
+    pub(super) fn pass(self, bits: &mut Cursor<'_>, count: usize) -> Result<()> {
+        match self.form {
+            WHOLE | WHOLE_STEPS => bits.take(packed_len(count, u32::from(self.width))).map(drop),
+            _ => packed::skip(bits, count),
+        }
+    }
+
+    /// Reads so many numbers.
+    pub(super) fn read(self, bits: &[u8], count: usize) -> Result<Vec<i64>> {
+        let mut bits = Cursor::new(bits, "numbers");
+        let mut out = Vec::with_capacity(count);
         if matches!(self.form, WHOLE | WHOLE_STEPS) {
-            let distances = unpack(&mut bits, self.count, self.width)?;
+            let distances = unpack(&mut bits, count, u32::from(self.width))?;
             let number = |distance: u64| self.least.wrapping_add(distance as i64);
             out.extend(distances.into_iter().map(number));
         } else {
-            packed::decode(&mut bits, self.count, &mut out)?;
+            packed::decode(&mut bits, count, &mut out)?;
         }
         if matches!(self.form, WHOLE_STEPS | GROUP_STEPS) {
             let mut before = self.before;
@@ -136,5 +136,46 @@ impl Packed {
             }
         }
         Ok(out)
+    }
+}
+
+/// How a list of numbers is kept.
+#[derive(Debug)]
+pub(super) enum NumberForm {
+    /// So many, all packed.
+    Packed(PackedForm, usize),
+    /// Some as codes.
+    Frequent(FrequentForm),
+}
+
+impl NumberForm {
+    /// How the packed ones are.
+    pub(super) fn packed(&self) -> PackedForm {
+        match self {
+            Self::Packed(form, _) => *form,
+            Self::Frequent(frequent) => frequent.rest,
+        }
+    }
+
+    /// How many are packed.
+    pub(super) fn packed_count<'c>(&self, codes: impl Fn() -> Option<&'c [u8]>) -> Result<usize> {
+        match self {
+            Self::Packed(_, count) => Ok(*count),
+            Self::Frequent(frequent) => frequent.packed_count(codes().ok_or(DAMAGED)?),
+        }
+    }
+
+    /// Reads the list, given where the packed numbers stand and how many they are.
+    pub(super) fn read<'c>(
+        &self,
+        (at, count): (Range<usize>, usize),
+        all_bits: &[u8],
+        codes: impl Fn() -> Option<&'c [u8]>,
+    ) -> Result<Vec<i64>> {
+        let packed = self.packed().read(all_bits.get(at).ok_or(DAMAGED)?, count)?;
+        match self {
+            Self::Packed(..) => Ok(packed),
+            Self::Frequent(frequent) => frequent.read(codes().ok_or(DAMAGED)?, packed),
+        }
     }
 }

@@ -75,18 +75,18 @@ impl TimeForm {
 
     /// Appends the time that is this far from the row's own; `None` when there is no such time.
     pub(super) fn write(self, distance: i64, timestamp: i64, out: &mut Vec<u8>) -> Option<()> {
-        let mut value = self.own(timestamp).wrapping_add(distance);
-        let day = self.day();
+        let value = self.own(timestamp).wrapping_add(distance);
+        let scale = POWERS[usize::from(self.digits)];
+        // One division by what the compiler does not know.
+        let (seconds, mut fraction) = (value.div_euclid(scale), value.rem_euclid(scale));
+        let (days, seconds) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
         let mut text = [0u8; 11 + 8 + 10];
         let mut at = 0;
-        if self.date == 0 {
-            value = value.rem_euclid(day);
-        } else {
-            let (year, month, of_month) = civil(value.div_euclid(day));
+        if self.date != 0 {
+            let (year, month, of_month) = civil(days);
             if !YEARS.contains(&year) {
                 return None;
             }
-            value = value.rem_euclid(day);
             two_digits(year / 100, &mut text[0..]);
             two_digits(year % 100, &mut text[2..]);
             text[4] = self.date;
@@ -96,8 +96,6 @@ impl TimeForm {
             text[10] = self.middle;
             at = 11;
         }
-        let scale = POWERS[usize::from(self.digits)];
-        let (seconds, mut fraction) = (value / scale, value % scale);
         two_digits(seconds / 3600, &mut text[at..]);
         text[at + 2] = b':';
         two_digits(seconds / 60 % 60, &mut text[at + 3..]);

@@ -3,6 +3,9 @@
 //! Values of equal width share a list of distinct ones over the whole block, because an identifier
 //! of a request or a user comes back in lines of many shapes.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use hashbrown::HashTable;
 
 use crate::encoding::bits::{pack, packed_len, unpack, width_below};
@@ -93,53 +96,90 @@ impl WideBuilder {
     }
 }
 
-/// The values of one width, read back.
-#[derive(Debug, Clone, Default)]
+/// The values of one width in a chunk.
+#[derive(Debug, Default)]
 pub(super) struct WideList {
     width: usize,
-    distinct: Vec<u8>,
-    /// Empty when every value is a new one.
-    codes: Vec<u32>,
+    count: usize,
+    /// How many are distinct.
+    known: usize,
+    /// Where the distinct ones stand in the chunk.
+    distinct: Range<usize>,
+    /// Where it stands which values were there before, and which those are; empty when every value
+    /// is a new one.
+    old: Range<usize>,
+    codes: OnceLock<Option<Vec<u32>>>,
 }
 
 impl WideList {
-    /// Reads `count` values, at least one, of `width` bytes.
-    pub(super) fn decode(cursor: &mut Cursor<'_>, width: usize, count: usize) -> Result<Self> {
+    /// Passes over `count` values, at least one, of `width` bytes in a chunk of `all` bytes.
+    pub(super) fn pass(
+        cursor: &mut Cursor<'_>,
+        all: usize,
+        width: usize,
+        count: usize,
+    ) -> Result<Self> {
         let known = cursor.varint_u32()? as usize;
         if known == 0 || known > count {
             return Err(cursor.corrupt());
         }
-        let distinct = cursor.take(known * width)?.to_vec();
-        let mut codes = Vec::new();
+        let start = all - cursor.remaining();
+        cursor.take(known * width)?;
+        let end = all - cursor.remaining();
         if known < count {
-            let bits = cursor.take(packed_len(count, 1))?;
-            let old = unpack(cursor, count - known, width_below(known))?;
-            let mut old = old.into_iter();
-            let mut next = 0;
-            codes.reserve(count);
-            for at in 0..count {
-                let code = if bits[at / 8] >> (at % 8) & 1 == 1 {
-                    old.next().ok_or_else(|| cursor.corrupt())? as u32
-                } else {
-                    next += 1;
-                    next - 1
-                };
-                codes.push(code);
-            }
-            if codes.iter().any(|code| *code as usize >= known) {
-                return Err(cursor.corrupt());
-            }
+            cursor.take(packed_len(count, 1))?;
+            cursor.take(packed_len(count - known, width_below(known)))?;
         }
-        Ok(Self { width, distinct, codes })
+        let old = end..all - cursor.remaining();
+        Ok(Self { width, count, known, distinct: start..end, old, codes: OnceLock::new() })
+    }
+
+    /// Which of the distinct values each is, when they are not all new; `None` when that is damaged.
+    pub(super) fn read(&self, chunk: &[u8]) -> Option<&[u32]> {
+        self.codes.get_or_init(|| self.read_codes(chunk).ok()).as_deref()
+    }
+
+    fn read_codes(&self, chunk: &[u8]) -> Result<Vec<u32>> {
+        let mut codes = Vec::new();
+        if self.known == self.count {
+            return Ok(codes);
+        }
+        let mut cursor =
+            Cursor::new(chunk.get(self.old.clone()).unwrap_or_default(), "line columns");
+        let bits = cursor.take(packed_len(self.count, 1))?;
+        let old = unpack(&mut cursor, self.count - self.known, width_below(self.known))?;
+        let mut old = old.into_iter();
+        let mut next = 0;
+        codes.reserve(self.count);
+        for at in 0..self.count {
+            let code = if bits[at / 8] >> (at % 8) & 1 == 1 {
+                old.next().ok_or_else(|| cursor.corrupt())? as u32
+            } else {
+                next += 1;
+                next - 1
+            };
+            codes.push(code);
+        }
+        if codes.iter().any(|code| *code as usize >= self.known) {
+            return Err(cursor.corrupt());
+        }
+        Ok(codes)
+    }
+
+    /// Whether the values were read and turned out to be damaged.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.codes.get().is_some_and(Option::is_none)
     }
 
     /// The value at a place; nothing when there is none.
-    pub(super) fn get(&self, at: usize) -> &[u8] {
-        let at = if self.codes.is_empty() {
+    pub(super) fn get<'c>(&self, chunk: &'c [u8], at: usize) -> &'c [u8] {
+        let at = if self.known == self.count {
             at
         } else {
-            self.codes.get(at).map_or(usize::MAX >> 8, |code| *code as usize)
+            let code = self.read(chunk).and_then(|codes| codes.get(at));
+            code.map_or(usize::MAX >> 8, |code| *code as usize)
         };
-        self.distinct.get(at * self.width..(at + 1) * self.width).unwrap_or_default()
+        let distinct = chunk.get(self.distinct.clone()).unwrap_or_default();
+        distinct.get(at * self.width..(at + 1) * self.width).unwrap_or_default()
     }
 }

@@ -35,6 +35,11 @@ pub(super) struct BlockBuilder {
 }
 
 impl BlockBuilder {
+    /// Makes room for so many line bytes, so that a block's text is not moved while it grows.
+    pub(super) fn reserve(&mut self, line_bytes: usize) {
+        self.text.reserve(line_bytes);
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.lengths.len()
     }

@@ -8,6 +8,7 @@ use runtime::service::{FailureWatcher, Manager, State};
 use runtime::{shutdown, task};
 
 use super::App;
+use crate::ring::hand_over::RingSuccessors;
 use crate::target;
 
 /// The exit code of a process that was asked to stop twice.
@@ -88,7 +89,9 @@ impl App {
         self.stop.request();
         self.clock.sleep(self.config.shutdown_delay).await;
         if let Some(rings) = self.parts.rings.find() {
-            let patience = patience + self.config.lifecycler.final_sleep;
+            let own = &self.config.lifecycler;
+            let searching = RingSuccessors::patience(own.max_transfer_retries);
+            let patience = patience + own.final_sleep + searching;
             if !self.within(patience, rings.leave()).await {
                 tracing::warn!(
                     ?patience,

@@ -16,12 +16,16 @@ pub struct Parts {
     pub ingester: Slot<ingester::Ingester>,
     /// The ingesters of other processes; absent where this process uses its own.
     pub cluster: Slot<Cluster>,
+    /// Connections to other processes, once somebody needs one.
+    pub pool: Slot<rpc::Pool>,
     /// The rings that this process follows; absent where it is alone.
     pub rings: Slot<Rings>,
     /// Queues of queries, for frontends and queriers elsewhere.
     pub scheduler: Slot<Scheduler>,
     /// Queries.
     pub querier: Slot<querier::Querier>,
+    /// The places in which queriers' work runs in this process.
+    pub gate: Slot<frontend::Gate>,
     /// Queries on their way to queriers.
     pub frontend: Slot<frontend::Frontend>,
     /// Compaction, retention and deletion.

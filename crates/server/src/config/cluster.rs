@@ -96,6 +96,7 @@ pub struct Lifecycler {
     pub heartbeat_period: Duration,
     pub observe_period: Duration,
     pub join_after: Duration,
+    pub max_transfer_retries: u32,
     pub final_sleep: Duration,
     pub unregister_on_shutdown: bool,
     pub zone: String,
@@ -104,6 +105,34 @@ pub struct Lifecycler {
     pub port: u16,
     pub readiness_check_ring_health: bool,
     pub autoforget_unhealthy: bool,
+}
+
+/// Gateways to the catalog.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each field is documented in its row of the key table")]
+pub struct IndexGateway {
+    pub mode: String,
+    pub addresses: Vec<String>,
+}
+
+impl IndexGateway {
+    /// Whether gateways are found in a ring.
+    #[must_use]
+    pub fn is_in_ring(&self) -> bool {
+        self.mode == "ring"
+    }
+
+    /// Whether queriers are to ask gateways.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.is_in_ring() || !self.addresses.is_empty()
+    }
+}
+
+impl Default for IndexGateway {
+    fn default() -> Self {
+        Self { mode: "simple".to_owned(), addresses: Vec::new() }
+    }
 }
 
 impl Default for RingSettings {
@@ -158,6 +187,7 @@ impl Default for Lifecycler {
             heartbeat_period: Duration::from_secs(5),
             observe_period: Duration::ZERO,
             join_after: Duration::ZERO,
+            max_transfer_retries: 0,
             final_sleep: Duration::ZERO,
             unregister_on_shutdown: true,
             zone: String::new(),
@@ -235,7 +265,9 @@ pub(super) static CLUSTER: &[Key<Config>] = keys! { Config;
     "ingester.lifecycler.observe_period", "ingester.observe-period", lifecycler.observe_period,
         "How long new tokens are watched for conflicts before they are used.";
     "ingester.lifecycler.join_after", "ingester.join-after", lifecycler.join_after,
-        "How long to wait, as PENDING, for a leaving ingester to hand its entries over.";
+        "How long to wait, as PENDING, for a leaving ingester to hand its entries over. One that kept its tokens does not wait.";
+    "ingester.max_transfer_retries", "ingester.max-transfer-retries", lifecycler.max_transfer_retries,
+        "How often a leaving ingester looks for one that is PENDING, in its own zone where zones are used, to hand its entries and tokens over to, before it flushes them; 0 flushes at once.";
     "ingester.lifecycler.final_sleep", "ingester.final-sleep", lifecycler.final_sleep,
         "How long an ingester that leaves stays readable after it has flushed; longer than other processes take to notice new segments.";
     "ingester.lifecycler.unregister_on_shutdown", "ingester.unregister-on-shutdown", lifecycler.unregister_on_shutdown,
@@ -250,6 +282,10 @@ pub(super) static CLUSTER: &[Key<Config>] = keys! { Config;
         "gRPC port under which other processes reach this ingester; 0 for common.ring.instance_port.";
     "ingester.lifecycler.readiness_check_ring_health", "ingester.readiness-check-ring-health", lifecycler.readiness_check_ring_health,
         "Whether this ingester is ready only while every member of the ring is healthy; checked until it is ready for the first time.";
+    "index_gateway.mode", "index-gateway.mode", index_gateway.mode,
+        "How queriers find index gateways: simple (at the addresses of index_gateway_client) or ring (in the ring that common.ring describes; then a tenant's questions go to gateways of its own).";
+    "storage_config.tsdb_shipper.index_gateway_client.server_address", "tsdb.shipper.index-gateway-client.server-address", index_gateway.addresses,
+        "gRPC addresses of index gateways, as host:port; dns:///host:port stands for every address of a name. Queriers that run apart from ingesters and compactors then list no object storage.";
     "ingester.autoforget_unhealthy", "ingester.autoforget-unhealthy", lifecycler.autoforget_unhealthy,
         "Whether ingesters that stay silent are taken out of the ring.";
 };

@@ -285,7 +285,8 @@ mod tests {
         let s3 = check(
             include_str!("../../../../examples/s3.yaml"),
             &[
-                "storage_config.tsdb_shipper",
+                "storage_config.tsdb_shipper.active_index_directory",
+                "storage_config.tsdb_shipper.cache_location",
                 "ingester.chunk_encoding",
                 "querier.query_ingesters_within",
                 "limits_config.tsdb_max_query_parallelism",

@@ -35,6 +35,7 @@ pub struct TenantLimits {
     pub discover_log_levels: bool,
     pub log_level_fields: Vec<String>,
     pub log_level_from_json_max_depth: i64,
+    pub ingestion_tenant_shard_size: usize,
     pub max_streams_per_user: usize,
     pub max_global_streams_per_user: usize,
     pub per_stream_rate_limit: ByteSize,
@@ -44,6 +45,7 @@ pub struct TenantLimits {
     pub max_query_length: Duration,
     pub max_query_range: Duration,
     pub max_query_parallelism: usize,
+    pub index_gateway_shard_size: usize,
     pub max_queriers_per_tenant: usize,
     pub max_streams_matchers_per_query: usize,
     pub max_concurrent_tail_requests: usize,
@@ -206,6 +208,7 @@ impl Default for TenantLimits {
             discover_log_levels: true,
             log_level_fields: words(LEVEL_FIELDS),
             log_level_from_json_max_depth: 2,
+            ingestion_tenant_shard_size: 0,
             max_streams_per_user: 0,
             max_global_streams_per_user: 5000,
             per_stream_rate_limit: ByteSize(3 << 20),
@@ -215,6 +218,7 @@ impl Default for TenantLimits {
             max_query_length: Duration::from_secs(721 * 3600),
             max_query_range: Duration::ZERO,
             max_query_parallelism: 32,
+            index_gateway_shard_size: 0,
             max_queriers_per_tenant: 0,
             max_streams_matchers_per_query: 1000,
             max_concurrent_tail_requests: 10,
@@ -307,6 +311,8 @@ pub static KEYS: &[Key<TenantLimits>] = keys! { TenantLimits;
         "Fields in which the level is looked for.";
     "log_level_from_json_max_depth", "validation.log-level-from-json-max-depth", log_level_from_json_max_depth,
         "How deep JSON lines are searched for a level; 0 or less for no limit.";
+    "ingestion_tenant_shard_size", "distributor.ingestion-tenant-shard-size", ingestion_tenant_shard_size,
+        "As Mimir has it: how many ingesters keep a tenant's streams, rounded up to the same number in each zone and to the replication factor; 0 for all. Queries ask all ingesters, so it may change at any time.";
     "max_streams_per_user", "ingester.max-streams-per-user", max_streams_per_user,
         "Most active streams of a tenant in one ingester; 0 for no limit.";
     "max_global_streams_per_user", "ingester.max-global-streams-per-user", max_global_streams_per_user,
@@ -325,6 +331,8 @@ pub static KEYS: &[Key<TenantLimits>] = keys! { TenantLimits;
         "Longest range in brackets; 0 for no limit.";
     "max_query_parallelism", "querier.max-query-parallelism", max_query_parallelism,
         "How many pieces of one query run at once; 0 turns querying off.";
+    "index_gateway_shard_size", "index-gateway.shard-size", index_gateway_shard_size,
+        "How many of the index gateways in the ring are asked about the tenant; 0 for all.";
     "max_queriers_per_tenant", "frontend.max-queriers-per-tenant", max_queriers_per_tenant,
         "How many of the connected queriers serve the tenant, so that its queries can harm no others; 0 for all.";
     "max_streams_matchers_per_query", "querier.max-streams-matcher-per-query", max_streams_matchers_per_query,

@@ -9,15 +9,16 @@ use api::append::{AppendBatch, AppendOutcome, BatchBuilder};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
-use ingester::{HeadSnapshot, Ingester, TailEntries, TailReceiver};
-use logql::source::{Batch, Cells, Piece, Selection, Source, SourceError, StreamSummary, Want};
+use ingester::{Ingester, TailEntries, TailReceiver};
 use model::{ErrorKind, Matcher, TenantId, TimeRange};
 use rpc::Error;
 use rpc::health::HealthRole;
-use rpc::ingester::{Heads, HeadsView, IngesterRole, TailNews};
+use rpc::ingester::{Giver, Heads, HeadsView, IngesterRole, TailNews, TakeOver};
 use rpc::scheduler::{FromFrontend, FromWorker, SchedulerRole, ToFrontend, ToWorker};
 
 use crate::app::{App, Readiness};
+use crate::local::LocalHeads;
+use crate::ring::hand_over::Taking;
 
 /// How long a caller waits for an ingester that starts or stops.
 const ABSENT_WAIT: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ impl IngesterRole for IngesterOf {
     ) -> Result<Heads, Error> {
         let ingester = self.find()?;
         // The order matters: rows that leave memory between the two are in both.
-        let view = Arc::new(View(ingester.snapshot(tenant, matchers, range)));
+        let view = Arc::new(LocalHeads(ingester.snapshot(tenant, matchers, range)));
         let stored = ingester.stored_lately(tenant);
         let stored = stored.iter().map(|segment| (segment.name.to_string(), segment.bytes));
         let stored = stored.collect();
@@ -79,9 +80,10 @@ impl IngesterRole for IngesterOf {
                 Some((news(&tenant, &entries, &receiver), receiver))
             }
         });
-        // Otherwise the listener would wait for it when the process stops.
-        let stop = self.0.stop.clone();
-        Ok(news.take_until(async move { stop.requested().await }).boxed())
+        // Otherwise the listener would wait for it when the process stops. Until it drains, entries
+        // may still arrive.
+        let drain = self.0.drain.clone();
+        Ok(news.take_until(async move { drain.requested().await }).boxed())
     }
 
     fn flush(&self, tenant: Option<TenantId>) -> BoxFuture<'_, Result<(), Error>> {
@@ -92,10 +94,17 @@ impl IngesterRole for IngesterOf {
         .boxed()
     }
 
-    fn take_over(&self, _batch: AppendBatch) -> BoxFuture<'_, Result<(), Error>> {
-        // Whoever leaves flushes, which needs no successor.
-        let refused = Error::new(ErrorKind::Unavailable, "this ingester takes over no heads");
-        async move { Err(refused) }.boxed()
+    fn take_over(&self, giver: Giver) -> BoxFuture<'_, Result<Box<dyn TakeOver>, Error>> {
+        async move {
+            let ingester = self.find()?;
+            let rings = self.0.parts.rings.find();
+            let life = rings.as_ref().and_then(|rings| rings.ingester());
+            let life = life
+                .ok_or_else(|| Error::new(ErrorKind::Unavailable, "this ingester is in no ring"))?;
+            let taking = Taking::begin(ingester, life, giver).await?;
+            Ok(Box::new(taking) as Box<dyn TakeOver>)
+        }
+        .boxed()
     }
 }
 
@@ -114,34 +123,9 @@ fn news(tenant: &TenantId, entries: &TailEntries, receiver: &TailReceiver) -> Ta
     TailNews { batch, dropped: dropped.entries, named: dropped.named }
 }
 
-/// A snapshot, as other processes use it.
-struct View(HeadSnapshot);
-
-impl HeadsView for View {
+impl HeadsView for LocalHeads {
     fn flushed_as(&self, origin: u64) -> Vec<String> {
         self.0.flushed_as(origin).iter().map(ToString::to_string).collect()
-    }
-}
-
-impl Source for View {
-    fn pieces(&self, selection: &Selection) -> Result<Vec<Piece>, SourceError> {
-        self.0.pieces(selection)
-    }
-
-    fn load(&self, piece: &Piece, want: &Want) -> Result<Batch, SourceError> {
-        self.0.load(piece, want)
-    }
-
-    fn cells(&self, piece: &Piece) -> Result<Option<Cells>, SourceError> {
-        self.0.cells(piece)
-    }
-
-    fn streams(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<StreamSummary>, SourceError> {
-        self.0.streams(matchers, range)
     }
 }
 
@@ -175,6 +159,7 @@ impl HealthRole for ProcessHealth {
         let is_ready = self.0.readiness() == Readiness::Ready;
         match service {
             "" => Some(is_ready),
+            "sigyn.index.v1.Index" if self.0.routes().serves("index-gateway") => Some(is_ready),
             "sigyn.ingester.v1.Ingester" if self.0.routes().serves("ingester") => Some(is_ready),
             _ => None,
         }

@@ -8,10 +8,11 @@ use model::{ErrorKind, TenantId};
 
 use super::call::{Call, Outcome};
 use super::error::HttpError;
-use super::query::{actor, refused_task};
+use super::query::{self, refused_task};
 use super::response::Response;
-use super::routes::Found;
+use super::routes::{Found, Route};
 use crate::app::App;
+use crate::local::enter;
 
 /// The headers that a handler may look at.
 const PASSED: &[&str] = &["accept", "x-loki-response-encoding-flags", "x-query-tags"];
@@ -28,7 +29,7 @@ pub async fn pass_on(mut call: Call) -> Outcome {
         headers: headers.filter(|(_, value)| !value.is_empty()).collect(),
         ..HttpRequest::default()
     };
-    let answered = frontend.http(call.tenants.clone(), actor(&call), request).await;
+    let answered = frontend.http(call.tenants.clone(), query::actor(&call), request).await;
     let HttpResponse { status, headers, body } = answered.map_err(refused_task)?;
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
@@ -40,6 +41,17 @@ pub async fn pass_on(mut call: Call) -> Outcome {
     Ok(response)
 }
 
+/// Answers a querier's request in this process, in its turn: it takes a place as queries do.
+///
+/// # Errors
+///
+/// What the handler answers, and 429 when the tenant has too many waiting already.
+pub async fn in_turn(route: &Route, call: Call, asker: &[String]) -> Outcome {
+    let gate = call.app.parts.gate.get()?;
+    let (_place, _) = enter(&gate, &call.tenants, asker).await.map_err(refused_task)?;
+    route.serve(call).await
+}
+
 /// Answers a request that was passed on, with the handlers of this process.
 ///
 /// # Errors
@@ -48,6 +60,7 @@ pub async fn pass_on(mut call: Call) -> Outcome {
 pub async fn answer(
     app: Arc<App>,
     tenants: Vec<TenantId>,
+    asker: Vec<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, TaskError> {
     let wrong = |what: &str| TaskError::new(ErrorKind::Invalid, format!("passed on: {what}"));
@@ -63,7 +76,7 @@ pub async fn answer(
         return Err(wrong("not a querier's route"));
     }
     let call = Call { app, request: parts, tenants, names, body: None };
-    let response = route.serve(call).await.unwrap_or_else(HttpError::into_response);
+    let response = in_turn(&route, call, &asker).await.unwrap_or_else(HttpError::into_response);
     let header = |(name, value): (&HeaderName, &HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };

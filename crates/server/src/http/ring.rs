@@ -27,6 +27,12 @@ pub async fn distributors(call: Call) -> Outcome {
     answer(call, "Distributor ring", ring).await
 }
 
+/// `GET /indexgateway/ring`: the ring of index gateways.
+pub async fn index_gateways(call: Call) -> Outcome {
+    let ring = call.app.parts.rings.find().and_then(|rings| rings.index_gateways().cloned());
+    answer(call, "Index gateway ring", ring).await
+}
+
 /// The ring of roles of which one process is enough: it is its own ring.
 pub async fn alone(call: Call) -> Outcome {
     answer(call, "Ring", None).await

@@ -15,7 +15,9 @@ use percent_encoding::percent_decode_str;
 use super::call::{Call, Outcome};
 use super::metrics::route_name;
 use super::tenant::Access::{self, Open, Tenant, Tenants};
-use super::{admin, deletes, detected, format_query, metadata, push, query, ring, status, tail};
+use super::{
+    admin, deletes, detected, downscale, format_query, metadata, push, query, ring, status, tail,
+};
 
 /// Methods of one row.
 pub(crate) type Methods = &'static [Method];
@@ -78,14 +80,16 @@ pub fn table() -> Vec<Route> {
         row(BOTH, "/ring", Open, "server", ring::ingesters),
         row(BOTH, "/distributor/ring", Open, "distributor", ring::distributors),
         row(BOTH, "/scheduler/ring", Open, "query-frontend", ring::alone),
+        row(BOTH, "/indexgateway/ring", Open, "index-gateway", ring::index_gateways),
         row(BOTH, "/compactor/ring", Open, "compactor", ring::alone),
         row(BOTH, "/memberlist", Open, "server", status::memberlist),
 
         // Operators act.
         row(BOTH, "/flush", Open, "ingester", admin::flush),
         row(POST, "/flush/tenant", Tenant, "ingester", admin::flush_tenant),
-        row(MARK, "/ingester/prepare_shutdown", Open, "ingester", admin::prepare_shutdown),
-        row(BOTH, "/ingester/shutdown", Open, "ingester", admin::shutdown),
+        row(MARK, "/ingester/prepare_shutdown", Open, "ingester", downscale::prepare_shutdown),
+        row(MARK, "/ingester/prepare_downscale", Open, "ingester", downscale::prepare_downscale),
+        row(BOTH, "/ingester/shutdown", Open, "ingester", downscale::shutdown),
     ]
 }
 

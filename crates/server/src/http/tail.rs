@@ -6,6 +6,7 @@
 
 mod feed;
 mod live;
+mod remote_feed;
 mod session;
 mod slots;
 mod upgrade;

@@ -1,9 +1,10 @@
 //! The querier of this process as the executor of its frontend.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use frontend::{
-    Executor, Gate, PieceQuery, QueryTime, Task, TaskAnswer, TaskError, Timed, Version, Work,
+    Executor, Gate, PieceQuery, Place, QueryTime, Task, TaskAnswer, TaskError, Timed, Version, Work,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -33,14 +34,7 @@ impl LocalExecutor {
         actor: &[String],
         query: PieceQuery,
     ) -> Result<TaskAnswer, TaskError> {
-        let entered = match tenants {
-            [one] => self.gate.enter(one.as_str(), actor).await,
-            several => {
-                let names: Vec<&str> = several.iter().map(TenantId::as_str).collect();
-                self.gate.enter(&names.join("|"), actor).await
-            }
-        };
-        let (_place, waited) = entered.map_err(|_| TaskError::too_many_outstanding())?;
+        let (_place, waited) = enter(&self.gate, tenants, actor).await?;
         let timed = querier.query_timed(tenants, request_of(query)).await;
         let timed = timed.map_err(|error| task_error(&error))?;
         Ok(TaskAnswer::Answer(Timed {
@@ -61,16 +55,38 @@ impl Executor for LocalExecutor {
             match work {
                 Work::Query(query) => self.query(&querier, &tenants, &actor, query).await,
                 Work::Versions { query, ranges } => {
+                    let _place = enter(&self.gate, &tenants, &actor).await?;
                     versions(&querier, &tenants, query, ranges).await
                 }
                 Work::Http(request) => {
                     let app = Arc::clone(&self.app);
-                    http::forward::answer(app, tenants, request).await.map(TaskAnswer::Http)
+                    let answered = http::forward::answer(app, tenants, actor, request);
+                    answered.await.map(TaskAnswer::Http)
                 }
             }
         }
         .boxed()
     }
+}
+
+/// Waits for a place in this process; answers it and the time it took.
+///
+/// # Errors
+///
+/// When the tenants have too many waiting already.
+pub async fn enter(
+    gate: &Arc<Gate>,
+    tenants: &[TenantId],
+    actor: &[String],
+) -> Result<(Place, Duration), TaskError> {
+    let entered = match tenants {
+        [one] => gate.enter(one.as_str(), actor).await,
+        several => {
+            let names: Vec<&str> = several.iter().map(TenantId::as_str).collect();
+            gate.enter(&names.join("|"), actor).await
+        }
+    };
+    entered.map_err(|_| TaskError::too_many_outstanding())
 }
 
 async fn versions(

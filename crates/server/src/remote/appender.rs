@@ -65,7 +65,7 @@ impl Appender for TenantAppender {
 }
 
 /// One of `count` places for a name; FNV-1a, so that every process finds the same.
-fn spread(name: &str, count: usize) -> Option<usize> {
+pub(super) fn spread(name: &str, count: usize) -> Option<usize> {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

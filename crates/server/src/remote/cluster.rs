@@ -45,12 +45,15 @@ fn problem(error: Error) -> Problem {
     Problem { key: "ingester.addresses".to_owned(), fault: error.to_string() }
 }
 
-/// Connections to other processes, as the configuration makes them.
+/// Connections to other processes, as the configuration makes them; one pool for the whole process.
 ///
 /// # Errors
 ///
 /// A [`Problem`] when a file of certificates or the token cannot be used.
 pub fn pool(app: &App) -> Result<Arc<Pool>, Problem> {
+    if let Some(pool) = app.parts.pool.find() {
+        return Ok(pool);
+    }
     let mut config = pool_config(&app.config.ingester_client)?;
     let token_file = &app.config.process_token_file;
     if !token_file.is_empty() {
@@ -60,7 +63,11 @@ pub fn pool(app: &App) -> Result<Arc<Pool>, Problem> {
         })?;
         config.authorization = Some(format!("Bearer {token}"));
     }
-    Pool::new(config, Arc::clone(&app.clock), Arc::new(SystemRandom)).map_err(problem)
+    let pool = Pool::new(config, Arc::clone(&app.clock), Arc::new(SystemRandom));
+    let pool = pool.map_err(problem)?;
+    app.parts.pool.fill(Arc::clone(&pool));
+    // Of two modules that start at once, one has filled the place.
+    Ok(app.parts.pool.find().unwrap_or(pool))
 }
 
 fn pool_config(settings: &IngesterClient) -> Result<PoolConfig, Problem> {

@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use hash_ring::{Operation, Ring};
+use hash_ring::{Operation, Ring, State};
 use model::TenantId;
 use runtime::clock::Clock;
 
@@ -28,6 +28,8 @@ pub struct Member {
     pub address: Arc<str>,
     /// Where it stands; empty without zones.
     pub zone: Arc<str>,
+    /// Whether it is on its way out: it can be read and takes no entries.
+    pub is_leaving: bool,
 }
 
 /// Knows the ingesters of the cluster.
@@ -46,6 +48,11 @@ pub trait Peers: Send + Sync {
     /// it stored last.
     fn generation(&self) -> u64 {
         0
+    }
+
+    /// Whether ingesters may come and go.
+    fn may_change(&self) -> bool {
+        false
     }
 }
 
@@ -67,7 +74,11 @@ impl FixedPeers {
 
 impl Peers for FixedPeers {
     fn readable(&self, _tenant: &TenantId) -> Result<Replicas, rpc::Error> {
-        let member = |address: &Arc<str>| Member { address: Arc::clone(address), zone: "".into() };
+        let member = |address: &Arc<str>| Member {
+            address: Arc::clone(address),
+            zone: "".into(),
+            is_leaving: false,
+        };
         Ok(Replicas { members: self.0.iter().map(member).collect(), ..Replicas::default() })
     }
 
@@ -101,6 +112,7 @@ impl Peers for RingPeers {
             .map(|instance| Member {
                 address: Arc::clone(&instance.address),
                 zone: Arc::clone(&instance.zone),
+                is_leaving: instance.state == State::Leaving,
             })
             .collect();
         members.sort_by(|a, b| a.address.cmp(&b.address));
@@ -122,6 +134,10 @@ impl Peers for RingPeers {
         let mut hasher = DefaultHasher::new();
         (self.ring)().instances().iter().for_each(|instance| instance.id.hash(&mut hasher));
         hasher.finish()
+    }
+
+    fn may_change(&self) -> bool {
+        true
     }
 }
 

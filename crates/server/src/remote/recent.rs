@@ -5,7 +5,9 @@
 //! lately is taken into the catalog before the snapshot is handed out, because rows that left memory
 //! would otherwise be seen nowhere until object storage is listed again.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +16,12 @@ use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 use logql::source::SourceError;
 use model::{Matcher, TenantId, TimeRange};
-use parking_lot::Mutex;
 use querier::{Recent, RecentSource};
 use rpc::ingester::{Client, RemoteHeads};
 use rpc::{Error, Pool};
 use runtime::clock::Clock;
 use segment::SegmentName;
-use store::{Store, StoredSegment};
+use store::{Store, StoredSegment, Told};
 use tokio::runtime::Handle;
 
 use super::peers::Peers;
@@ -28,9 +29,6 @@ use super::source::{Failures, RemoteSource};
 
 /// How long the last ingesters are waited for once the answer is complete without them.
 pub(super) const STRAGGLER_WAIT: Duration = Duration::from_millis(100);
-/// Names of segments remembered that ingesters told of; beyond it all are forgotten, which costs a
-/// query another start.
-const ADOPTED_MAX: usize = 64 << 10;
 
 /// What to do when rows may be missing because too few ingesters answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,20 +46,8 @@ pub struct RemoteRecent {
     store: Arc<Store>,
     partial: Partial,
     runtime: Handle,
-    known: Mutex<Known>,
-    /// Held while object storage is listed.
-    refreshing: tokio::sync::Mutex<()>,
-}
-
-/// What was learned of ingesters.
-#[derive(Default)]
-struct Known {
-    /// The run of each ingester for which object storage was listed, by address.
-    incarnations: HashMap<Arc<str>, u64>,
-    /// Segments that were taken into the catalog because an ingester told of them.
-    adopted: HashSet<SegmentName>,
-    /// The members of the cluster for which object storage was listed.
-    generation: Option<u64>,
+    /// Differs between two runs of the program.
+    asker: u64,
 }
 
 impl RemoteRecent {
@@ -77,9 +63,8 @@ impl RemoteRecent {
         store: Arc<Store>,
         partial: Partial,
     ) -> Self {
-        let runtime = Handle::current();
-        let (known, refreshing) = (Mutex::default(), tokio::sync::Mutex::new(()));
-        Self { peers, pool, store, partial, runtime, known, refreshing }
+        let (runtime, asker) = (Handle::current(), RandomState::new().hash_one(0));
+        Self { peers, pool, store, partial, runtime, asker }
     }
 
     async fn open(
@@ -91,10 +76,16 @@ impl RemoteRecent {
         let replicas = self.peers.readable(tenant).map_err(told)?;
         let failures = Failures::new(replicas, self.partial);
         let opened = self.open_all(&failures, tenant, matchers, range).await?;
-        if let Err(error) = self.know_stored(&opened).await {
-            failures.incomplete(&format!("list object storage: {error}"))?;
-        }
-        Ok(RemoteSource::new(opened, failures, self.runtime.clone(), Arc::clone(self.pool.clock())))
+        let told = self.told(self.peers.generation(), &opened);
+        let told = match self.know_stored(told).await {
+            Ok(told) => told,
+            Err(error) => {
+                failures.incomplete(&format!("list object storage: {error}"))?;
+                None
+            }
+        };
+        let (runtime, clock) = (self.runtime.clone(), Arc::clone(self.pool.clock()));
+        Ok(RemoteSource::new(opened, told, failures, runtime, clock))
     }
 
     /// Opens a snapshot of every ingester that answers.
@@ -118,49 +109,27 @@ impl RemoteRecent {
         Ok(opened)
     }
 
-    /// Makes what ingesters stored lately part of the catalog. Lists object storage when an ingester
-    /// has restarted since it was last asked and does not know any more what it stored.
-    async fn know_stored(&self, opened: &[(usize, RemoteHeads)]) -> Result<(), String> {
-        if !self.knows_all(opened) {
-            let _alone = self.refreshing.lock().await;
-            // Somebody else may have listed meanwhile.
-            if !self.knows_all(opened) {
-                let generation = self.peers.generation();
-                self.store.refresh().await.map_err(|error| error.to_string())?;
-                let runs = opened
-                    .iter()
-                    .map(|(_, heads)| (Arc::clone(heads.peer().address()), heads.incarnation()));
-                let mut known = self.known.lock();
-                known.incarnations.extend(runs);
-                known.generation = Some(generation);
-            }
-        }
-        let catalog = self.store.catalog();
-        for (name, bytes) in opened.iter().flat_map(|(_, heads)| heads.stored()) {
+    /// What the ingesters told of what they stored lately.
+    fn told(&self, generation: u64, opened: &[(usize, RemoteHeads)]) -> Result<Told, String> {
+        let holders = opened
+            .iter()
+            .map(|(_, heads)| (Arc::clone(heads.peer().address()), heads.incarnation()));
+        let stored = opened.iter().flat_map(|(_, heads)| heads.stored()).map(|(name, bytes)| {
             let name = SegmentName::parse(name).map_err(|error| error.to_string())?;
-            if catalog.contains(&name) {
-                continue;
-            }
-            let mut known = self.known.lock();
-            if known.adopted.len() > ADOPTED_MAX {
-                known.adopted.clear();
-            }
-            // What was adopted and is not in the catalog any more was missing from a listing since:
-            // compacted away, so its rows stand in another segment of that listing.
-            if known.adopted.insert(name.clone()) {
-                self.store.adopt(StoredSegment { name, bytes: *bytes });
-            }
-        }
-        Ok(())
+            Ok(StoredSegment { name, bytes: *bytes })
+        });
+        let stored = stored.collect::<Result<_, String>>()?;
+        Ok(Told { asker: self.asker, generation, holders: holders.collect(), stored })
     }
 
-    fn knows_all(&self, opened: &[(usize, RemoteHeads)]) -> bool {
-        let known = self.known.lock();
-        let is_known = |heads: &RemoteHeads| {
-            known.incarnations.get(&**heads.peer().address()) == Some(&heads.incarnation())
-        };
-        known.generation == Some(self.peers.generation())
-            && opened.iter().all(|(_, heads)| is_known(heads))
+    /// Makes what ingesters stored lately part of the catalog, or has it told to whoever keeps it.
+    async fn know_stored(&self, told: Result<Told, String>) -> Result<Option<Told>, String> {
+        let told = told?;
+        if self.store.asks_elsewhere() {
+            return Ok(Some(told));
+        }
+        self.store.learn(&told).await.map_err(|error| error.chain())?;
+        Ok(None)
     }
 }
 

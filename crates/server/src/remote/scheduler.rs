@@ -11,7 +11,9 @@ mod worker;
 
 use std::time::Duration;
 
+use futures_util::{Stream, stream};
 use runtime::backoff::BackoffPolicy;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 pub use executor::RemoteExecutor;
 pub use role::SchedulerOfCore;
@@ -23,3 +25,13 @@ const RECONNECT: BackoffPolicy = BackoffPolicy {
     max: Duration::from_secs(2),
     retries_max: u32::MAX,
 };
+
+/// What one side says, as a connection takes it; it ends when nobody can say anything more.
+fn messages<T: Send + 'static>(
+    said: UnboundedReceiver<T>,
+) -> impl Stream<Item = T> + Send + 'static {
+    stream::unfold(said, |mut said| async move {
+        let message = said.recv().await?;
+        Some((message, said))
+    })
+}

@@ -14,6 +14,7 @@ use rpc::Error;
 use rpc::ingester::RemoteHeads;
 use runtime::clock::Clock;
 use segment::SegmentName;
+use store::Told;
 use tokio::runtime::Handle;
 
 use super::peers::Replicas;
@@ -109,6 +110,8 @@ impl Failures {
 pub(super) struct RemoteSource {
     /// By number, those that answered.
     members: Vec<(usize, RemoteHeads)>,
+    /// What they stored lately, where somebody else keeps the catalog.
+    told: Option<Told>,
     failures: Failures,
     runtime: Handle,
     clock: Arc<dyn Clock>,
@@ -139,11 +142,12 @@ impl Numbers {
 impl RemoteSource {
     pub(super) fn new(
         members: Vec<(usize, RemoteHeads)>,
+        told: Option<Told>,
         failures: Failures,
         runtime: Handle,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { members, failures, runtime, clock, numbers: Mutex::default() }
+        Self { members, told, failures, runtime, clock, numbers: Mutex::default() }
     }
 
     /// Asks every ingester that has not failed.
@@ -213,6 +217,14 @@ impl RecentSource for RemoteSource {
     fn holder(&self, origin: u64) -> u64 {
         let numbers = self.numbers.lock();
         numbers.origins.get(origin as usize).map_or(0, |(member, _)| *member as u64)
+    }
+
+    fn told(&self) -> Option<&Told> {
+        self.told.as_ref()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.failures.replicas().members.len() > 1
     }
 }
 

@@ -15,7 +15,7 @@ use logql::source::{Batch, Piece, Selection, Source, SourceError, StreamSummary,
 use model::{Entry, ErrorKind, Labels, Matcher, TenantId, TimeRange, Timestamp};
 use parking_lot::Mutex;
 use querier::{Recent, RecentSource};
-use rpc::ingester::{Heads, HeadsView, IngesterRole, TailNews};
+use rpc::ingester::{Giver, Heads, HeadsView, IngesterRole, TailNews, TakeOver};
 use rpc::{Error, Pool, PoolConfig};
 use runtime::clock::{ManualClock, SystemClock};
 use runtime::random::SystemRandom;
@@ -99,8 +99,8 @@ impl IngesterRole for Role {
         async { Ok(()) }.boxed()
     }
 
-    fn take_over(&self, _batch: AppendBatch) -> BoxFuture<'_, Result<(), Error>> {
-        async { Ok(()) }.boxed()
+    fn take_over(&self, _giver: Giver) -> BoxFuture<'_, Result<Box<dyn TakeOver>, Error>> {
+        async { Err(Error::new(ErrorKind::Unavailable, "takes over nothing")) }.boxed()
     }
 }
 
@@ -159,10 +159,11 @@ impl Rig {
 
     /// What a query sees when so many ingesters may fail.
     async fn snapshot(&self, errors_max: usize, partial: Partial) -> Arc<dyn RecentSource> {
-        let members = self
-            .addresses
-            .iter()
-            .map(|address| Member { address: address.to_string().into(), zone: "".into() });
+        let members = self.addresses.iter().map(|address| Member {
+            address: address.to_string().into(),
+            zone: "".into(),
+            is_leaving: false,
+        });
         let replicas = Replicas { members: members.collect(), errors_max, zones_max: None };
         let config = PoolConfig::default();
         let pool = Pool::new(config, Arc::new(SystemClock), Arc::new(SystemRandom)).unwrap();
@@ -251,7 +252,8 @@ async fn what_was_stored_lately_is_known_to_the_catalog() {
 
 #[test]
 fn zones_fail_as_one() {
-    let member = |zone: &str| Member { address: "host:1".into(), zone: zone.into() };
+    let member =
+        |zone: &str| Member { address: "host:1".into(), zone: zone.into(), is_leaving: false };
     let members = vec![member("a"), member("a"), member("b"), member("c")];
     let zoned = Replicas { members: members.clone(), errors_max: 0, zones_max: Some(1) };
     assert!(zoned.tolerates(&[0, 1]) && zoned.tolerates(&[]) && !zoned.tolerates(&[0, 2]));

@@ -31,7 +31,7 @@ fn distributor(app: &Arc<App>) -> Distributor {
     let rings = app.parts.rings.find();
     let shard_streams = rings.is_some();
     let distributors: Arc<dyn Distributors> = match rings {
-        Some(rings) => Arc::new(RingView(rings)),
+        Some(rings) => Arc::new(RingView(rings, Arc::clone(&app.overrides))),
         None => Arc::new(OneDistributor),
     };
     let dependencies = Dependencies {
@@ -58,7 +58,7 @@ fn appender(app: &Arc<App>) -> Arc<dyn Appender> {
         ..ReplicatedConfig::default()
     };
     let dependencies = ReplicatedDependencies {
-        ring: Arc::new(RingView(rings)),
+        ring: Arc::new(RingView(rings, Arc::clone(&app.overrides))),
         peers: Arc::new(RingAppend::new(Arc::clone(app), pool)),
         clock: Arc::clone(&app.clock),
     };

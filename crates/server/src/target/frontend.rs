@@ -42,6 +42,7 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
         let clock = Arc::clone(&app.clock);
         let places = app.config.querier.max_concurrent;
         let gate = Gate::new(places, queue, Arc::clone(&clock), metrics.clone());
+        app.parts.gate.fill(Arc::clone(&gate));
         let local = Arc::new(LocalExecutor::new(Arc::clone(&app), gate));
         let pool = pool(&app)?;
         let executor: Arc<dyn Executor> = if is_remote {

@@ -13,6 +13,8 @@ use store::{Dependencies, Metrics, Store};
 
 use crate::app::App;
 use crate::config::{self, Config, StorageChoice};
+use crate::remote::cluster::pool;
+use crate::remote::index::{Finding, Gateways, Names};
 
 /// How often the storage is listed for segments of other processes.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
@@ -30,13 +32,38 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let service = Service::builder("store")
         .starting(move |_| async move {
             let place = describe(&config.backend);
-            let store = Store::open(config, dependencies).await?;
+            let store = match gateways(&starting)? {
+                None => Store::open(config, dependencies).await?,
+                Some(gateways) => {
+                    tracing::info!("index gateways are asked which segments exist");
+                    Store::open_with(config, dependencies, Arc::new(gateways)).await?
+                }
+            };
             tracing::info!(place, tenants = store.tenants().len(), "segments are kept");
             starting.parts.store.fill(store);
             Ok(())
         })
         .every(REFRESH_INTERVAL, Arc::clone(&app.clock), move || refresh(Arc::clone(&rounds)));
     Ok(service.build())
+}
+
+/// Whoever lists in the place of this process; `None` where it lists itself, because it stores
+/// segments or answers for others.
+fn gateways(app: &App) -> Result<Option<Gateways>, Failure> {
+    let config = &app.config.index_gateway;
+    let lists = ["ingester", "compactor", "index-gateway"];
+    if !config.is_used() || lists.iter().any(|module| app.routes().serves(module)) {
+        return Ok(None);
+    }
+    super::index_gateway::check_ring(app)?;
+    let rings = app.parts.rings.find();
+    let ring = rings.as_ref().and_then(|rings| rings.index_gateways().cloned());
+    let finding = match ring {
+        Some(ring) => Finding::Ring(ring),
+        None => Finding::Named(Names::new(&config.addresses)),
+    };
+    let (overrides, clock) = (Arc::clone(&app.overrides), Arc::clone(&app.clock));
+    Ok(Some(Gateways::new(finding, pool(app)?, overrides, clock)))
 }
 
 async fn refresh(app: Arc<App>) -> Result<(), Failure> {

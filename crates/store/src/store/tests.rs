@@ -5,6 +5,8 @@ use segment::{EncodeSettings, Row, SegmentFacts, SegmentWriter};
 use super::*;
 use crate::conformance;
 
+mod elsewhere;
+
 fn dependencies() -> Dependencies {
     Dependencies { clock: Arc::new(SystemClock), metrics: Metrics::default() }
 }

@@ -63,6 +63,11 @@ impl Session {
         let (mut sink, source) = socket.split();
         let ended = tokio::select! {
             () = listen(source) => Err(Gone),
+            // Whatever it waits for: the client, the history, new entries.
+            () = app.stop.requested() => {
+                let reason = "the server is stopping".to_owned();
+                Ok(Farewell { code: CloseCode::Away, reason })
+            }
             ended = self.serve(&mut sink) => ended,
         };
         let Ok(Farewell { code, reason }) = ended else { return };
@@ -117,10 +122,6 @@ impl Session {
             tokio::select! {
                 biased;
                 () = &mut end => return Ok(Farewell::error("reached tail max duration limit")),
-                () = self.app.stop.requested() => {
-                    let reason = "the server is stopping".to_owned();
-                    return Ok(Farewell { code: CloseCode::Away, reason });
-                }
                 () = until(next_ping) => {
                     next_ping = clock.monotonic() + PING_INTERVAL;
                     sink.send(Message::Ping(bytes::Bytes::new())).await.map_err(|_| Gone)?;

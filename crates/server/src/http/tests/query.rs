@@ -67,3 +67,27 @@ async fn the_health_check_of_grafana_is_answered() {
     assert_eq!(body, b"{}");
     served.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_about_labels_wait_for_their_turn() {
+    let served = Served::start(|config| {
+        config.target = vec!["all".to_owned()];
+        config.querier.max_concurrent = 1;
+        config.frontend.max_outstanding_per_tenant = 1;
+    })
+    .await;
+    served.push("web", &["a line"]).await;
+    let gate = served.app.parts.gate.find().unwrap();
+    let (place, _) = gate.enter("another tenant", &[]).await.unwrap();
+    // One of the two waits for the place, and there is room for no second.
+    let stats = format!("/loki/api/v1/index/stats?query={}", encoded("{app=\"web\"}"));
+    let labels = Box::pin(served.get("/loki/api/v1/labels", ""));
+    let stats = Box::pin(served.get(&stats, ""));
+    let (first, other) = futures_util::future::select(labels, stats).await.factor_first();
+    assert!(first.0.starts_with("HTTP/1.1 429"), "{}", first.0);
+    assert_eq!(first.1, b"too many outstanding requests");
+    drop(place);
+    let (head, _) = other.await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    served.stop().await;
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use frontend::wire::{decode_outcome, encode_task};
 use frontend::{Executor, Task, TaskAnswer, TaskError};
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _};
 use model::{ErrorKind, TenantId};
 use parking_lot::Mutex;
 use rpc::scheduler::{FromFrontend, ToFrontend, connect_frontend};
@@ -18,7 +18,7 @@ use runtime::random::SystemRandom;
 use runtime::task::{self, AbortOnDrop};
 use tokio::sync::{mpsc, oneshot};
 
-use super::RECONNECT;
+use super::{RECONNECT, messages};
 
 /// Executes tasks on queriers of other processes, through schedulers.
 pub struct RemoteExecutor {
@@ -64,12 +64,6 @@ impl RemoteExecutor {
             connections.push(AbortOnDrop(task::spawn("scheduler connection", keep)));
         }
         Ok(Self { links, next: AtomicUsize::new(0), _connections: connections })
-    }
-
-    /// Whether a scheduler can be reached.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.links.iter().any(|link| link.state.lock().say.is_some())
     }
 }
 
@@ -129,11 +123,7 @@ impl Link {
         let mut backoff = Backoff::new(RECONNECT);
         loop {
             let (say, said) = mpsc::unbounded_channel();
-            let said = stream::unfold(said, |mut said| async move {
-                let message = said.recv().await?;
-                Some((message, said))
-            });
-            match connect_frontend(&peer, said).await {
+            match connect_frontend(&peer, messages(said)).await {
                 Ok(mut answers) => {
                     backoff.reset();
                     tracing::info!(address = self.address, "connected to a query scheduler");

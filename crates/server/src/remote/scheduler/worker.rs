@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use frontend::wire::{decode_task, encode_outcome};
 use frontend::{Executor, TaskError};
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
 use model::ErrorKind;
 use rpc::Peer;
 use rpc::scheduler::{FromWorker, ToWorker, connect_worker};
@@ -16,7 +16,7 @@ use runtime::random::SystemRandom;
 use runtime::task::{self, AbortOnDrop};
 use tokio::sync::mpsc;
 
-use super::RECONNECT;
+use super::{RECONNECT, messages};
 
 /// Works for one scheduler, for ever: at most `slots` tasks at once.
 pub async fn serve(
@@ -31,11 +31,7 @@ pub async fn serve(
         let (say, said) = mpsc::unbounded_channel();
         // The first message; the receiver is held here.
         let _ = say.send(FromWorker::Slots(slots));
-        let said = stream::unfold(said, |mut said| async move {
-            let message = said.recv().await?;
-            Some((message, said))
-        });
-        match connect_worker(&peer, said).await {
+        match connect_worker(&peer, messages(said)).await {
             Ok(mut orders) => {
                 backoff.reset();
                 tracing::info!(address, "works for a query scheduler");

@@ -1,0 +1,114 @@
+//! Parts of a block that are read when they are first wanted.
+
+use std::ops::Range;
+
+use crate::encoding::cursor::Cursor;
+use crate::error::Result;
+
+use super::block::DAMAGED;
+use super::numbers::NumberForm;
+
+/// Rows that are kept as they are.
+pub(super) struct Plain {
+    bytes: Vec<u8>,
+    /// Where every row begins, and the end of the last.
+    starts: Vec<u32>,
+}
+
+impl Plain {
+    /// Takes the part that holds so many rows.
+    pub(super) fn read(bytes: Vec<u8>, rows: usize) -> Result<Self> {
+        let mut cursor = Cursor::new(&bytes, "line columns");
+        let mut lengths = Vec::new();
+        for _ in 0..rows {
+            lengths.push(cursor.varint_u32()?);
+        }
+        let mut end = (bytes.len() - cursor.remaining()) as u32;
+        let mut starts = vec![end];
+        for length in lengths {
+            end = end.checked_add(length).ok_or(DAMAGED)?;
+            starts.push(end);
+        }
+        if bytes.len() == end as usize { Ok(Self { bytes, starts }) } else { Err(DAMAGED) }
+    }
+
+    pub(super) fn get(&self, at: u32) -> &[u8] {
+        let at = at as usize;
+        match self.starts.get(at..at + 2) {
+            Some(&[start, end]) => &self.bytes[start as usize..end as usize],
+            _ => &[],
+        }
+    }
+}
+
+/// The texts of all columns.
+pub(super) struct Texts {
+    bytes: Vec<u8>,
+    /// Where every text begins; one more than there are.
+    starts: Vec<u32>,
+}
+
+impl Texts {
+    /// Takes so many texts, each followed by a line feed; `None` when they are not what columns
+    /// hold.
+    pub(super) fn read(bytes: Vec<u8>, count: usize) -> Option<Self> {
+        // Fields rely on it that values are printable and need no escapes.
+        let is_odd =
+            |byte: &u8| (*byte <= b' ' && *byte != b'\n') | (*byte == b'"') | (*byte == b'\\');
+        if bytes.iter().filter(|byte| is_odd(byte)).count() > 0 {
+            return None;
+        }
+        let mut starts = Vec::with_capacity((count + 1).min(bytes.len() + 1));
+        starts.push(0);
+        starts.extend(memchr::memchr_iter(b'\n', &bytes).map(|at| at as u32 + 1));
+        let is_whole = starts.last().is_some_and(|end| *end as usize == bytes.len());
+        (is_whole && starts.len() == count + 1).then_some(Self { bytes, starts })
+    }
+
+    pub(super) fn get(&self, at: u32) -> &[u8] {
+        let at = at as usize;
+        match self.starts.get(at..at + 2) {
+            Some(&[start, end]) => &self.bytes[start as usize..end as usize - 1],
+            _ => &[],
+        }
+    }
+
+    /// So many texts from one on, and where they begin and the last ends.
+    pub(super) fn run(&self, first: u32, count: usize) -> (&[u8], &[u32]) {
+        let first = first as usize;
+        let starts = self.starts.get(first..first + count + 1).unwrap_or_default();
+        match (starts.first(), starts.last()) {
+            (Some(start), Some(end)) => (&self.bytes[*start as usize..*end as usize], starts),
+            _ => (&[], &[]),
+        }
+    }
+}
+
+/// Where lists of numbers stand among the bits of all.
+pub(super) struct Places(Vec<(Range<u32>, u32)>);
+
+impl Places {
+    /// Passes over all lists; `codes` are asked for where they say how long a list is.
+    pub(super) fn find<'c>(
+        forms: &[NumberForm],
+        all_bits: &[u8],
+        codes: impl Fn() -> Option<&'c [u8]>,
+    ) -> Result<Self> {
+        let mut bits = Cursor::new(all_bits, "line columns");
+        let mut places = Vec::with_capacity(forms.len());
+        for form in forms {
+            let start = (all_bits.len() - bits.remaining()) as u32;
+            let count = form.packed_count(&codes)?;
+            form.packed().pass(&mut bits, count)?;
+            places.push((start..(all_bits.len() - bits.remaining()) as u32, count as u32));
+        }
+        bits.finish()?;
+        Ok(Self(places))
+    }
+
+    /// Where a list stands, and how many numbers are packed there.
+    pub(super) fn of(&self, list: usize) -> Option<(Range<usize>, usize)> {
+        let (at, count) = self.0.get(list)?;
+        Some((at.start as usize..at.end as usize, *count as usize))
+    }
+}
