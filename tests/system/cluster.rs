@@ -200,7 +200,7 @@ async fn minute_without_storage(fault: Fault) {
     let logs = cluster.logs();
     assert_eq!((&written.broken, &read.broken), (&BTreeMap::new(), &BTreeMap::new()), "{logs}");
     assert!(written.done > 100, "{fault:?}: {written:?} {read:?}");
-    println!("{fault:?}: writers: {written:?}; readers: {read:?}");
+    eprintln!("{fault:?}: writers: {written:?}; readers: {read:?}");
     for client in &clients {
         await_everything(&ledger, client, &logs).await;
     }

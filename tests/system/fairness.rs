@@ -81,10 +81,10 @@ async fn a_small_query_waits_for_less_than_two_pieces_of_another_tenant() {
     let log = std::fs::read_to_string(folder.path().join("querier-1/log")).unwrap();
     let done: Vec<&str> = log.lines().filter(|line| line.contains("post_filter_lines")).collect();
     let is_small = |line: &&str| line.contains("words") && line.contains("org_id=small");
-    let at = done.iter().position(|line| is_small(&line)).expect("the small query was told");
+    let at = done.iter().position(is_small).expect("the small query was told");
     let ahead = done[..at].iter().filter(|line| line.contains("org_id=heavy")).count();
     let behind = done[at..].iter().filter(|line| line.contains("org_id=heavy")).count();
-    println!("{ahead} pieces of {HEAVY} queries ran before the small query, {behind} after it");
+    eprintln!("{ahead} pieces of {HEAVY} queries ran before the small query, {behind} after it");
     assert!(ahead <= 2, "{ahead} pieces ran first:\n{}", done[..at].join("\n"));
     assert!(behind >= HEAVY - 2, "only {behind} of {HEAVY} stood behind it");
 }

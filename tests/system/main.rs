@@ -2,6 +2,8 @@
 
 // In a test a panic is a finding, and the program under test is another process.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+// Figures of a test stand beside its outcome.
+#![allow(clippy::print_stderr)]
 
 mod brute_force;
 mod cli;

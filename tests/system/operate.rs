@@ -296,7 +296,7 @@ fn accepted(tool: &str, arguments: &[&str], file: &Path) -> Option<Result<(), St
     let output = match Command::new(tool).args(arguments).arg(file).output() {
         Ok(output) => output,
         Err(error) => {
-            println!("{} is not looked at by {tool}: {error}", file.display());
+            eprintln!("{} is not looked at by {tool}: {error}", file.display());
             return None;
         }
     };

@@ -87,6 +87,6 @@ async fn three_replicas_store_little_more_than_one_does() {
     let once = stored(1, Finding::Not).await;
     let thrice = stored(3, Finding::Gossip).await;
     let ratio = thrice as f64 / once as f64;
-    println!("{thrice} bytes with three replicas, {once} with one: {ratio:.3} times");
+    eprintln!("{thrice} bytes with three replicas, {once} with one: {ratio:.3} times");
     assert!(ratio < 1.15, "{ratio:.3}: {thrice} bytes instead of {once}");
 }

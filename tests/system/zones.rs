@@ -37,7 +37,7 @@ async fn a_zone_that_is_cut_from_the_others_loses_and_doubles_nothing() {
     let zones = match Zones::new(3) {
         Ok(zones) => zones,
         Err(reason) => {
-            println!("no zone is cut: networks cannot be made here ({reason})");
+            eprintln!("no zone is cut: networks cannot be made here ({reason})");
             return;
         }
     };
@@ -83,7 +83,7 @@ async fn a_zone_that_is_cut_from_the_others_loses_and_doubles_nothing() {
     assert_eq!((&written.broken, &read.broken), (&BTreeMap::new(), &BTreeMap::new()), "{logs}");
     assert_eq!((written.unanswered, read.unanswered), (0, 0), "{written:?} {read:?} {logs}");
     assert!(written.done > 20 && read.done > 5, "{written:?} {read:?}");
-    println!("writers: {written:?}; readers: {read:?}");
+    eprintln!("writers: {written:?}; readers: {read:?}");
     for reader in &reading {
         await_everything(&ledger, reader, &logs).await;
     }

@@ -332,9 +332,9 @@ async fn an_instance_takes_over_and_waits_again_when_that_breaks() {
     let folder = tempfile::tempdir().unwrap();
     let stores = MemoryStores::default();
     let machine = Machine::new(&stores, 1);
-    let leaver_file = Some(folder.path().join("a.json"));
-    let leaver =
-        machine.lifecycler(LifecyclerConfig { token_file: leaver_file.clone(), ..config("a") });
+    let leaver_file = folder.path().join("a.json");
+    let leaver = machine
+        .lifecycler(LifecyclerConfig { token_file: Some(leaver_file.clone()), ..config("a") });
     let leaving = started(&leaver).await;
     until(&[&machine], || leaver.state() == State::Active).await;
     let tokens = leaver.instance().tokens;
@@ -380,7 +380,7 @@ async fn an_instance_takes_over_and_waits_again_when_that_breaks() {
     until(&[&machine], || state_at(&leaver, "b") == Some("ACTIVE")).await;
     until(&[&machine], || leaver.instance().tokens.is_empty()).await;
     assert_eq!(next.instance().tokens, tokens);
-    assert!(!leaver_file.unwrap().exists());
+    assert!(!leaver_file.exists());
     done.send(()).unwrap();
     until(&[&machine], || leaving.state().is_final()).await;
     until(&[&machine], || next.is_ready().is_ok()).await;

@@ -23,11 +23,10 @@ fn what_is_told_is_understood() {
 fn parts_lie_in_the_object_and_fit_into_a_message() {
     let check = |ranges: &[Range<u64>], bytes| check_ranges(ranges, bytes).is_ok();
     assert!(check(&[0..10, 5..5], 10));
-    assert!(!check(&[0..11], 10));
-    #[expect(clippy::reversed_empty_ranges, reason = "what a stranger may send")]
-    let reversed = [9..3];
-    assert!(!check(&reversed, 10));
-    assert!(!check(&[0..1 << 40], 1 << 41));
+    let one = |start, end| [Range { start, end }];
+    assert!(!check(&one(0, 11), 10));
+    assert!(!check(&one(9, 3), 10));
+    assert!(!check(&one(0, 1 << 40), 1 << 41));
     assert!(!check(&vec![0..0; RANGES_MAX + 1], 10));
 }
 

@@ -131,8 +131,11 @@ proptest! {
         block_bytes in prop::sample::select(vec![1u32, 100, 1000, 1 << 20]),
         block_rows in prop::sample::select(vec![1u32, 7, 300, 1 << 16]),
     ) {
+        let settings = settings(block_bytes, block_rows);
+        // Of streams with equal labels one is left, which may be the one without rows.
+        let streams = sorted(streams, &settings);
         prop_assume!(streams.iter().any(|(_, rows)| !rows.is_empty()));
-        check(streams, &settings(block_bytes, block_rows));
+        check(streams, &settings);
     }
 }
 

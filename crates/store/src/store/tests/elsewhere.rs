@@ -119,7 +119,7 @@ async fn superseded_segments_exist_until_they_are_gone() {
     rig.gateway.store.refresh().await.unwrap();
     let picture = rig.picture(Some(&told)).await;
     let live: Vec<_> = picture.all(child.tenant()).iter().map(|s| s.name.clone()).collect();
-    assert_eq!(live, [child.clone()]);
+    assert_eq!(live, std::slice::from_ref(&child));
     assert!(picture.contains(&one.name) && picture.contains(&two.name), "heads are left out");
     for segment in [&one, &two] {
         rig.ingester.delete(&segment.name).await.unwrap();
