@@ -13,6 +13,13 @@ use model::Labels;
 pub struct SortKey(Box<[u8]>);
 
 impl SortKey {
+    /// The values of the labels that come first, of which there are so many.
+    pub(crate) fn group(&self, labels: usize) -> &[u8] {
+        let mut ends = memchr::memchr_iter(0, &self.0);
+        let end = labels.checked_sub(1).and_then(|last| ends.nth(last)).unwrap_or(0);
+        &self.0[..end]
+    }
+
     /// What keys are compared by.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0

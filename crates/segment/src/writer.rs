@@ -5,6 +5,8 @@ mod object;
 mod regions;
 mod spill;
 
+use std::mem;
+
 use bytes::Bytes;
 use hashbrown::HashMap;
 use model::{Labels, Level, Timestamp};
@@ -32,6 +34,8 @@ use regions::Regions;
 
 /// Room for more line bytes than these is made when they come.
 const RESERVED_BYTES_MAX: u32 = 4 << 20;
+/// A block that has this part of its bytes ends where the values of the sort labels change.
+const GROUP_PART: u64 = 4;
 
 pub use spill::{Region, Spill, SpilledSegment};
 
@@ -77,6 +81,8 @@ pub struct SegmentWriter {
     streams: StreamTableBuilder,
     /// A stream that was begun and has no row yet.
     pending: Option<Labels>,
+    /// Whether the values of the sort labels changed since the last row.
+    is_apart: bool,
     last_key: Option<SortKey>,
     regions: Regions,
     records: Vec<BlockRecord>,
@@ -117,6 +123,7 @@ impl SegmentWriter {
             index,
             streams: StreamTableBuilder::default(),
             pending: None,
+            is_apart: false,
             last_key: None,
             regions: Regions::begin(),
             records: Vec::new(),
@@ -146,6 +153,10 @@ impl SegmentWriter {
         if self.last_key.as_ref().is_some_and(|last| *last >= key) {
             self.fail(FormatError::Order("streams do not ascend by sort key"));
         }
+        let labels_sorted_by = self.settings.sort_labels.len();
+        let group = key.group(labels_sorted_by);
+        let last = self.last_key.as_ref();
+        self.is_apart |= last.is_some_and(|last| last.group(labels_sorted_by) != group);
         self.last_key = Some(key);
         self.pending = Some(labels.clone());
     }
@@ -214,8 +225,13 @@ impl SegmentWriter {
         if let Some(labels) = self.pending.take() {
             self.begin_stream(&labels, at)?;
         }
+        // Who asks about one program should not have to read the lines of its neighbours.
+        let is_apart = mem::take(&mut self.is_apart)
+            && self.block.raw_bytes() >= u64::from(self.settings.block_bytes) / GROUP_PART;
         let is_full = self.block.rows() > 0
-            && (self.block.raw_bytes() + line.len() as u64 > u64::from(self.settings.block_bytes)
+            && (is_apart
+                || self.block.raw_bytes() + line.len() as u64
+                    > u64::from(self.settings.block_bytes)
                 || self.block.rows() >= self.settings.block_rows as usize
                 || self.block.metadata_bytes() + metadata_bytes > METADATA_BYTES_CLOSE);
         if is_full {

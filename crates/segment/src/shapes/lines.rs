@@ -124,17 +124,22 @@ impl ShapeBlock {
                 let value = self.number(list, rank).unwrap_or(0) as u64;
                 digits_in(value).max(self.digits(digits, lengths, rank).unwrap_or(0))
             }
-            Column::WideNumber { first, digits, lengths } => {
-                let value = self
-                    .wide(8, first + rank)
-                    .first_chunk()
-                    .map_or(0, |value| u64::from_le_bytes(*value));
-                digits_in(value).max(self.digits(digits, lengths, rank).unwrap_or(0))
+            Column::WideNumber { .. } => {
+                self.wide_number(column, rank).map_or(0, |(_, digits)| digits)
             }
             Column::Hex { digits, .. } => usize::from(digits),
             Column::Uuid { .. } => 36,
             Column::Time { form, .. } => form.len(),
         }
+    }
+
+    /// A number of a column of wide ones, and with how many digits it is written; `None` when it is
+    /// damaged or the column is another.
+    pub(super) fn wide_number(&self, column: &Column, rank: u32) -> Option<(u64, usize)> {
+        let Column::WideNumber { first, digits, lengths } = *column else { return None };
+        let value = u64::from_le_bytes(*self.wide(8, first + rank).first_chunk()?);
+        let digits = self.digits(digits, lengths, rank).ok()?;
+        Some((value, digits.max(digits_in(value))))
     }
 
     /// Appends the line of a row, given its shape and its rank among the rows of that, up to `end` bytes of text.
@@ -188,10 +193,9 @@ impl ShapeBlock {
                 let value = self.number(list, rank)? as u64;
                 write_number(value, self.digits(digits, lengths, rank)?, out);
             }
-            Column::WideNumber { first, digits, lengths } => {
-                let value = self.wide(8, first + rank).first_chunk().ok_or(DAMAGED)?;
-                let value = u64::from_le_bytes(*value);
-                write_number(value, self.digits(digits, lengths, rank)?, out);
+            Column::WideNumber { .. } => {
+                let (value, digits) = self.wide_number(column, rank).ok_or(DAMAGED)?;
+                write_number(value, digits, out);
             }
             Column::Hex { first, digits, upper } => {
                 let alphabet = if upper { UPPER } else { LOWER };

@@ -19,10 +19,27 @@ enum Places {
     Nowhere,
     /// In every line, within what they have in common.
     Everywhere,
-    /// Within the values of these columns and nowhere else.
-    Columns(Vec<u32>),
+    /// Where one of these holds, and nowhere else.
+    Columns(Vec<Place>),
     /// Perhaps across columns and what is between.
     Anywhere,
+}
+
+/// A text can be in a line by what a column's value is.
+struct Place {
+    column: u32,
+    part: Part,
+}
+
+/// How the value of a column and the text lie to each other.
+#[derive(Clone, Copy)]
+enum Part {
+    /// The value holds all of the text.
+    Whole,
+    /// What stands before the value is so much of the text, and the value begins with the rest.
+    From(usize),
+    /// The value ends with so much of the text, and what stands behind it is the rest.
+    To(usize),
 }
 
 /// A byte of a shape, or a column.
@@ -75,11 +92,11 @@ impl LineTest {
                 Places::Nowhere => ShapeMatch::All(RowMatch::No),
                 Places::Everywhere => ShapeMatch::All(RowMatch::Yes),
                 Places::Anywhere => ShapeMatch::All(RowMatch::Maybe),
-                Places::Columns(columns) => {
+                Places::Columns(places) => {
                     let mut ranked = vec![RowMatch::No; block.shape_rows(shape) as usize];
-                    for column in columns {
+                    for Place { column, part } in places {
                         let column = &block.columns[column as usize];
-                        self.search(block, column, &finder, &mut ranked);
+                        self.search(block, (column, part), &finder, &mut ranked);
                     }
                     if ranked.iter().all(|known| *known == RowMatch::No) {
                         return ShapeMatch::All(RowMatch::No);
@@ -91,25 +108,32 @@ impl LineTest {
         shapes.collect()
     }
 
-    /// Marks the rows, by rank, in which the value of a column holds the text.
+    /// Marks the rows, by rank, in which the value of a column holds its part of the text.
     fn search(
         &self,
         block: &ShapeBlock,
-        column: &Column,
+        (column, part): (&Column, Part),
         finder: &memmem::Finder<'_>,
         found: &mut [RowMatch],
     ) {
+        let fits = |text: &[u8]| match part {
+            Part::Whole => finder.find(text).is_some(),
+            Part::From(at) => text.starts_with(&self.needle[at..]),
+            Part::To(end) => text.ends_with(&self.needle[..end]),
+        };
         let mut value = Vec::new();
         let mut holds = |text: &[u8]| {
             if !self.is_folded {
-                return finder.find(text).is_some();
+                return fits(text);
             }
             value.clear();
             value.extend(text.iter().map(u8::to_ascii_lowercase));
-            finder.find(&value).is_some()
+            fits(&value)
         };
         match column {
-            Column::Text { first, .. } if memchr::memchr(b'\n', &self.needle).is_none() => {
+            Column::Text { first, .. }
+                if matches!(part, Part::Whole) && memchr::memchr(b'\n', &self.needle).is_none() =>
+            {
                 let (text, starts) = block.text_run(*first, found.len());
                 let lower;
                 let text = if self.is_folded {
@@ -138,6 +162,19 @@ impl LineTest {
                 for (found, code) in found.iter_mut().zip(codes) {
                     if hits[usize::from(*code)] {
                         *found = RowMatch::Yes;
+                    }
+                }
+            }
+            Column::WideNumber { .. } if matches!(part, Part::From(_)) => {
+                let Part::From(at) = part else { return };
+                let Some(wanted) = Leading::of(&self.needle[at..]) else { return };
+                for (rank, found) in (0..).zip(found) {
+                    match block.wide_number(column, rank) {
+                        Some((value, digits)) if wanted.leads(value, digits) => {
+                            *found = RowMatch::Yes;
+                        }
+                        Some(_) => {}
+                        None => *found = RowMatch::Maybe,
                     }
                 }
             }
@@ -231,7 +268,7 @@ impl LineTest {
     /// for one or more bytes of its classes.
     fn align(&self, block: &ShapeBlock, tokens: &[Token]) -> Places {
         let Some((first, rest)) = self.needle.split_first() else { return Places::Everywhere };
-        let mut columns = Vec::new();
+        let mut places = Vec::new();
         let mut states: Vec<usize> = Vec::new();
         let mut next: Vec<usize> = Vec::new();
         for (start, token) in tokens.iter().enumerate() {
@@ -257,25 +294,34 @@ impl LineTest {
                     break;
                 }
             }
-            for at in &states {
-                match tokens[*at] {
-                    Token::Column(column, _)
-                        if *at == start
-                            && !matches!(block.columns[column as usize], Column::Time { .. }) =>
-                    {
-                        columns.push(column);
-                    }
-                    Token::Byte(_) if states.len() == 1 && at + 1 - start == self.needle.len() => {
-                        // As long as the text, but it may go through columns of one byte each.
-                        let is_literal =
-                            tokens[start..=*at].iter().all(|token| matches!(token, Token::Byte(_)));
-                        return if is_literal { Places::Everywhere } else { Places::Anywhere };
-                    }
+            for end in &states {
+                match self.place(&tokens[start..=*end]) {
+                    Some(None) => return Places::Everywhere,
+                    Some(Some(place)) if !block.is_time(place.column) => places.push(place),
                     _ => return Places::Anywhere,
                 }
             }
         }
-        if columns.is_empty() { Places::Nowhere } else { Places::Columns(columns) }
+        if places.is_empty() { Places::Nowhere } else { Places::Columns(places) }
+    }
+
+    /// What must hold for the text to stand in these tokens, of which it begins in the first and
+    /// ends in the last: `Some(None)` for nothing more; `None` when no single column tells.
+    fn place(&self, tokens: &[Token]) -> Option<Option<Place>> {
+        let is_column = |token: &Token| matches!(token, Token::Column(..));
+        let at = tokens.iter().position(is_column);
+        let Some(at) = at else { return Some(None) };
+        let Token::Column(column, _) = tokens[at] else { return None };
+        // Each byte of the shape stands for one of the text, so the column has the others.
+        let part = match (at, tokens.len()) {
+            (0, 1) => Part::Whole,
+            (at, len) if at + 1 == len => Part::From(at),
+            (0, len) if !tokens[1..].iter().any(is_column) => {
+                Part::To(self.needle.len() - (len - 1))
+            }
+            _ => return None,
+        };
+        Some(Some(Place { column, part }))
     }
 
     fn admits(&self, token: Token, byte: u8) -> bool {
@@ -290,7 +336,37 @@ impl LineTest {
     }
 }
 
+/// Digits that a number is to begin with.
+struct Leading {
+    value: u64,
+    digits: usize,
+}
+
+impl Leading {
+    /// Those of a text; `None` when no number of 64 bits is written so.
+    fn of(text: &[u8]) -> Option<Self> {
+        let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+        let value = std::str::from_utf8(text).ok().filter(|_| is_number)?.parse().ok()?;
+        Some(Self { value, digits: text.len() })
+    }
+
+    /// Whether the number, written with so many digits, begins with them.
+    fn leads(&self, value: u64, digits: usize) -> bool {
+        let behind = digits.checked_sub(self.digits);
+        // More digits are behind than the number has: it is all zeros in front.
+        behind.is_some_and(|behind| {
+            let power = u32::try_from(behind).ok().and_then(|behind| 10u64.checked_pow(behind));
+            power.map_or(0, |power| value / power) == self.value
+        })
+    }
+}
+
 impl ShapeBlock {
+    /// Whether a column depends on the times of rows.
+    fn is_time(&self, column: u32) -> bool {
+        matches!(self.columns[column as usize], Column::Time { .. })
+    }
+
     /// Classes that hold every byte of a column's values.
     fn classes(&self, column: &Column) -> u8 {
         match column {

@@ -344,6 +344,44 @@ fn searches_are_mostly_decided_without_lines() {
 }
 
 #[test]
+fn searches_across_one_border_are_decided_by_the_column() {
+    let lines = texts((0..3_000u64).map(|n| {
+        let wide = scrambled(n).max(1_000_000_000_000_000_000);
+        let name = ["alice", "bob", "carol", "Bobby"][n as usize % 4];
+        format!(
+            "Received blk_{wide} of 0x{:08x} by {name} as {:04}",
+            scrambled(n + 7) as u32,
+            n % 97
+        )
+    }));
+    let segment = check(&lines);
+    let line = |n: usize| String::from_utf8(lines[n].clone()).unwrap();
+    let (first, second) = (line(5), line(6));
+    let word = |line: &str, n: usize| line.split(' ').nth(n).unwrap().to_owned();
+    let needles = [
+        word(&first, 1),
+        word(&first, 1)[..9].to_owned(),
+        format!("{} of", &word(&second, 1)[10..]),
+        format!("d {}", &word(&second, 1)[..7]),
+        word(&first, 3)[..6].to_owned(),
+        format!("{} by", &word(&first, 3)[7..]),
+        "by bob".to_owned(),
+        "ob as".to_owned(),
+        "as 000".to_owned(),
+        "as 9".to_owned(),
+        "blk_0".to_owned(),
+        "blk_99999999999999999999".to_owned(),
+    ];
+    columns_of(&segment, |columns, _, lines| {
+        for needle in &needles {
+            let left = check_test(columns, lines, needle.as_bytes(), false);
+            assert_eq!(left, 0, "{needle}");
+            check_test(columns, lines, needle.as_bytes(), true);
+        }
+    });
+}
+
+#[test]
 fn some_lines_are_built_alone() {
     let segment = check(&programs(3_000));
     columns_of(&segment, |columns, times, lines| {
