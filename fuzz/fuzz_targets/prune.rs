@@ -12,7 +12,9 @@ use logql::pipeline::{Hints, Pipeline};
 use logql::source::Batch;
 use model::columns::Lines;
 use model::{Labels, TenantId, Timestamp};
-use segment::{EncodeSettings, EncodedSegment, Required, Row, SegmentFacts, SegmentWriter, prune};
+use segment::{
+    EncodeSettings, EncodedSegment, LineCodec, Required, Row, SegmentFacts, SegmentWriter, prune,
+};
 
 /// Lines of one segment; a file with more makes several.
 const SEGMENT_LINES: usize = 20_000;
@@ -43,10 +45,11 @@ fn built_in() -> Vec<Vec<u8>> {
     (0..4_000).map(|n| line(n).into_bytes()).collect()
 }
 
-fn encode(lines: &[Vec<u8>]) -> Sample {
+fn encode(lines: &[Vec<u8>], line_codec: LineCodec) -> Sample {
     let tenant = TenantId::anonymous();
     let facts = SegmentFacts { tenant, day: 0, level: 0, coverage: None };
-    let settings = EncodeSettings { block_bytes: 64 << 10, ..EncodeSettings::default() };
+    let settings =
+        EncodeSettings { block_bytes: 64 << 10, line_codec, ..EncodeSettings::default() };
     let mut writer = SegmentWriter::new(facts, settings);
     writer.add_stream(&Labels::new([("app", "x")]));
     for (at, line) in (0..).zip(lines) {
@@ -74,7 +77,10 @@ fn samples() -> &'static [Sample] {
                 text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
             }
         };
-        lines.chunks(SEGMENT_LINES).map(encode).collect()
+        // The index takes the words of columns from their encoder, and those of plain lines itself.
+        let codecs = [LineCodec::Columns, LineCodec::Zstd];
+        let of = |lines| codecs.map(|codec| encode(lines, codec));
+        lines.chunks(SEGMENT_LINES).flat_map(of).collect()
     })
 }
 

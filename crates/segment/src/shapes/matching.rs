@@ -95,8 +95,12 @@ impl LineTest {
                 Places::Columns(places) => {
                     let mut ranked = vec![RowMatch::No; block.shape_rows(shape) as usize];
                     for Place { column, part } in places {
-                        let column = &block.columns[column as usize];
-                        self.search(block, (column, part), &finder, &mut ranked);
+                        match (&block.columns[column as usize], part) {
+                            (column @ Column::WideNumber { .. }, Part::From(at)) => {
+                                self.search_wide(block, (column, at), &mut ranked);
+                            }
+                            place => self.search(block, place, &finder, &mut ranked),
+                        }
                     }
                     if ranked.iter().all(|known| *known == RowMatch::No) {
                         return ShapeMatch::All(RowMatch::No);
@@ -165,19 +169,6 @@ impl LineTest {
                     }
                 }
             }
-            Column::WideNumber { .. } if matches!(part, Part::From(_)) => {
-                let Part::From(at) = part else { return };
-                let Some(wanted) = Leading::of(&self.needle[at..]) else { return };
-                for (rank, found) in (0..).zip(found) {
-                    match block.wide_number(column, rank) {
-                        Some((value, digits)) if wanted.leads(value, digits) => {
-                            *found = RowMatch::Yes;
-                        }
-                        Some(_) => {}
-                        None => *found = RowMatch::Maybe,
-                    }
-                }
-            }
             other => {
                 let mut text = Vec::new();
                 for (rank, found) in (0..).zip(found) {
@@ -189,6 +180,23 @@ impl LineTest {
                         *found = RowMatch::Yes;
                     }
                 }
+            }
+        }
+    }
+
+    /// Marks the rows, by rank, in which a wide number begins with the text from `at` on.
+    fn search_wide(
+        &self,
+        block: &ShapeBlock,
+        (column, at): (&Column, usize),
+        found: &mut [RowMatch],
+    ) {
+        let Some(wanted) = Leading::of(&self.needle[at..]) else { return };
+        for (rank, found) in (0..).zip(found) {
+            match block.wide_number(column, rank) {
+                Some((value, digits)) if wanted.leads(value, digits) => *found = RowMatch::Yes,
+                Some(_) => {}
+                None => *found = RowMatch::Maybe,
             }
         }
     }
