@@ -59,6 +59,7 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<String, Error> {
     let clock = SystemClock;
     let temporary = tempfile::tempdir().map_err(Error::file("create", "a temporary folder"))?;
     let folder = plan.folder.as_deref().unwrap_or(temporary.path());
+    fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
     let mut report = Report::default();
 
     say("making lines");
