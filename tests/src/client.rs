@@ -159,11 +159,22 @@ impl Client {
     ///
     /// When the answer is not 200 with JSON.
     pub async fn json(&self, path: &str, params: &[(&str, &str)]) -> Value {
-        let response = self.get(path, params).await.expect("an answer");
+        self.try_json(path, params).await.expect("an answer")
+    }
+
+    /// Sends a GET, and reads its JSON.
+    ///
+    /// # Errors
+    ///
+    /// What came instead of an answer of 200 with JSON.
+    pub async fn try_json(&self, path: &str, params: &[(&str, &str)]) -> Result<Value, String> {
+        let response = self.get(path, params).await.map_err(|error| error.to_string())?;
         let status = response.status();
-        let text = response.text().await.expect("a body");
-        assert_eq!(status, StatusCode::OK, "{path} {params:?}: {text}");
-        serde_json::from_str(&text).expect("the body is JSON")
+        let text = response.text().await.map_err(|error| error.to_string())?;
+        if status != StatusCode::OK {
+            return Err(format!("{status} {path} {params:?}: {text}"));
+        }
+        serde_json::from_str(&text).map_err(|error| error.to_string())
     }
 
     /// Every line a log query selects in `start..end`, by paging with a limit, as users do.
@@ -175,6 +186,25 @@ impl Client {
     ///
     /// When a page does not arrive or more lines share a time than a page holds.
     pub async fn all_lines(&self, query: &str, start: i64, end: i64, page: usize) -> Vec<Line> {
+        self.try_all_lines(query, start, end, page).await.expect("every page")
+    }
+
+    /// The same for a server that may be too busy for an answer.
+    ///
+    /// # Errors
+    ///
+    /// What came instead of a page.
+    ///
+    /// # Panics
+    ///
+    /// When more lines share a time than a page holds.
+    pub async fn try_all_lines(
+        &self,
+        query: &str,
+        start: i64,
+        end: i64,
+        page: usize,
+    ) -> Result<Vec<Line>, String> {
         let mut found: Vec<Line> = Vec::new();
         let mut from = start;
         loop {
@@ -186,15 +216,17 @@ impl Client {
                 ("direction", "forward".to_owned()),
             ];
             let params: Vec<(&str, &str)> = params.iter().map(|(k, v)| (*k, v.as_str())).collect();
-            let body = self.json("/loki/api/v1/query_range", &params).await;
+            let body = self.try_json("/loki/api/v1/query_range", &params).await?;
             let lines = lines_of(&body);
-            let Some(last) = lines.iter().map(|line| line.timestamp).max() else { return found };
+            let Some(last) = lines.iter().map(|line| line.timestamp).max() else {
+                return Ok(found);
+            };
             let is_full = lines.len() >= page;
             assert!(!is_full || last > from, "more than {page} lines at {last}");
             // Lines at the last time of a full page are read again with the next page.
             found.extend(lines.into_iter().filter(|line| !is_full || line.timestamp < last));
             if !is_full {
-                return found;
+                return Ok(found);
             }
             from = last;
         }

@@ -86,8 +86,17 @@ impl Ledger {
 
     /// Reads everything back and compares.
     pub async fn compare(&self, client: &Client) -> Difference {
+        self.try_compare(client).await.expect("every page")
+    }
+
+    /// The same for a server that may be too busy for an answer.
+    ///
+    /// # Errors
+    ///
+    /// What came instead of an answer.
+    pub async fn try_compare(&self, client: &Client) -> Result<Difference, String> {
         let end = self.epoch + i64::try_from(self.next).unwrap_or(i64::MAX) * STEP + 1;
-        let found = client.all_lines("{ledger=\"yes\"}", self.epoch, end, 5000).await;
+        let found = client.try_all_lines("{ledger=\"yes\"}", self.epoch, end, 5000).await?;
         let mut counts: HashMap<u64, u32> = HashMap::new();
         let mut difference = Difference::default();
         for line in found {
@@ -107,7 +116,7 @@ impl Ledger {
         }
         difference.missing.sort_unstable();
         difference.doubled.sort_unstable();
-        difference
+        Ok(difference)
     }
 }
 

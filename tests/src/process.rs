@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::client::Client;
@@ -52,12 +53,26 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// A port nobody listens on.
+/// A port nobody listens on, and nobody will: none of those from which the system takes the ports of
+/// connections, so that a process that was stopped gets it again.
+///
+/// # Panics
+///
+/// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound port").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let ports = u32::from(PORTS.end - PORTS.start);
+    let first = std::process::id().wrapping_mul(197) % ports;
+    let mut tried = (0..ports).map(|_| {
+        let at = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % ports;
+        PORTS.start + u16::try_from(at).expect("within the range")
+    });
+    tried.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
+
+/// Below the ports of connections that the system chooses.
+const PORTS: std::ops::Range<u16> = 12_000..30_000;
 
 impl Sigyn {
     /// Starts the program on a free port with its data in `folder`, and waits until it is ready.

@@ -145,7 +145,7 @@ async fn a_query_that_nobody_waits_for_stops_at_once() {
 async fn a_query_stops_when_its_time_is_over() {
     let lines = 200_000;
     let folder = tempfile::tempdir().unwrap();
-    let config = "limits_config: {query_timeout: 300ms, reject_old_samples: false, \
+    let config = "limits_config: {query_timeout: 50ms, reject_old_samples: false, \
                   ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, \
                   per_stream_rate_limit: 1GB, per_stream_rate_limit_burst: 1GB}\n"
         .to_owned();

@@ -5,12 +5,18 @@ use futures_util::future::join_all;
 use system::client::Client;
 use system::cluster::{Cluster, Finding, Member, Settings};
 use system::process::{Sigyn, Start};
-use system::recorded::{self, Bases};
+use system::recorded::{self, Bases, Case};
 
 /// Under which the cases were recorded, beside the limits.
 const BLOCKS: &str = "auth_enabled: true\nquerier: {multi_tenant_queries_enabled: true}\n";
 /// Old entries are taken beside new ones, and heads are not flushed by themselves.
 const INGESTER: &str = "chunk_idle_period: 12h, max_chunk_age: 12h";
+
+/// Replicas that store at the same time may each store a row, and sizes count what is stored until it
+/// is compacted.
+fn is_size(case: &Case) -> bool {
+    case.category().contains("index")
+}
 
 /// Asks everything from heads, has them flushed, and asks again.
 async fn check(bases: &Bases, ingesters: &[Client], profile: &str) {
@@ -25,6 +31,9 @@ async fn check(bases: &Bases, ingesters: &[Client], profile: &str) {
                 assert!(answer.unwrap().status().is_success());
             }
         }
+        let has_copies = place == "segments" && ingesters.len() > 1;
+        let is_asked = |case: &&Case| !(has_copies && is_size(case));
+        let cases: Vec<Case> = cases.iter().filter(is_asked).cloned().collect();
         let found = recorded::run(bases, &cases).await;
         eprintln!(
             "profile {profile} from {place}: {} of {}",
