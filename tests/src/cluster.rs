@@ -61,7 +61,8 @@ impl Member {
 }
 
 impl Cluster {
-    /// Starts all members at once and waits until every one is ready.
+    /// Starts all members at once and waits until every one is ready. Members of a ring may not have
+    /// heard of each other yet: [`Self::start_ring`].
     pub async fn start(folder: &Path, members: Vec<Member>, configure: Configure) -> Self {
         let members = members.into_iter().map(|member| (member, None)).collect();
         let mut cluster = Self { folder: folder.to_path_buf(), configure, members };
@@ -72,26 +73,29 @@ impl Cluster {
         cluster
     }
 
+    /// Starts all members of one ring at once and waits until every one is ready and sees them all.
+    pub async fn start_ring(folder: &Path, members: Vec<Member>, configure: Configure) -> Self {
+        let cluster = Self::start(folder, members, configure).await;
+        cluster.await_ring().await;
+        cluster
+    }
+
     /// Waits until every running member is ready.
     pub async fn await_ready(&self) {
         join_all(self.running().map(|(_, process)| process.await_ready())).await;
     }
 
-    /// Waits until every running member sees every ingester of the ring as ACTIVE; one that is ready
-    /// may not have heard of the others yet.
-    pub async fn await_ring(&self) {
-        let has_ingester = |member: &&Member| ["all", "write", "ingester"].contains(&member.target);
-        let count = self.members.iter().map(|(member, _)| member).filter(has_ingester).count();
-        for (member, process) in self.running() {
+    /// Waits until every running member that asks ingesters sees all of them as ACTIVE; one that is
+    /// ready may not have heard of the others yet.
+    async fn await_ring(&self) {
+        let count = self.names(&["all", "write", "ingester"]).len();
+        let asks = ["all", "write", "read", "distributor", "ingester", "querier"];
+        for (member, process) in self.running().filter(|(member, _)| asks.contains(&member.target))
+        {
             let client = process.client().with_header("Accept", "application/json");
             crate::wait::until(&format!("{} sees {count} ingesters", member.name), || async {
-                let ring = client.get("/ring", &[]).await.ok()?;
-                if ring.status() == 404 {
-                    // It has no use for the ring.
-                    return Some(());
-                }
-                let ring: serde_json::Value =
-                    serde_json::from_str(&ring.text().await.ok()?).ok()?;
+                let ring = client.get("/ring", &[]).await.ok()?.text().await.ok()?;
+                let ring: serde_json::Value = serde_json::from_str(&ring).ok()?;
                 let rows = ring["shards"].as_array()?.iter();
                 let active = rows.filter(|row| row["state"] == "ACTIVE").count();
                 (active == count).then_some(())

@@ -22,8 +22,12 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// Members that find each other in one way, with their segments behind `s3`.
 async fn started(folder: &Path, members: Vec<Member>, finding: Finding, s3: &str) -> Cluster {
+    let is_ring = finding.has_replicas();
     let settings = Settings::new(finding, S3::storage(s3));
-    Cluster::start(folder, members, settings.configure()).await
+    match is_ring {
+        true => Cluster::start_ring(folder, members, settings.configure()).await,
+        false => Cluster::start(folder, members, settings.configure()).await,
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a disturbance lasts some real time")]

@@ -42,7 +42,7 @@ async fn started(folder: &Path) -> Cluster {
     };
     let members =
         ["distributor", "read", "ingester"].map(|target| Member::new(target, 1, "")).into();
-    Cluster::start(folder, members, Box::new(configure)).await
+    Cluster::start_ring(folder, members, Box::new(configure)).await
 }
 
 /// How a process sees an ingester in the ring: state and number of tokens.
@@ -119,7 +119,9 @@ async fn broken_hand_over(victim: &str) {
     let mut ledger = Ledger::default();
     for _ in 0..12 {
         let lines = ledger.next_lines(5000);
-        assert_eq!(distributor.push(&lines).await.unwrap().status(), 204);
+        let answer = distributor.push(&lines).await.unwrap();
+        let status = answer.status();
+        assert_eq!(status, 204, "{}", answer.text().await.unwrap());
         ledger.acknowledge(&lines);
     }
     let ledger = Arc::new(ledger);

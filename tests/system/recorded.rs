@@ -69,7 +69,7 @@ async fn cluster(profile: &str, members: &[(&'static str, usize)], reading: &str
         blocks: BLOCKS.to_owned(),
         ..Settings::new(Finding::Gossip, storage)
     };
-    let cluster = Cluster::start(folder.path(), members.collect(), settings.configure()).await;
+    let cluster = Cluster::start_ring(folder.path(), members.collect(), settings.configure()).await;
     let bases = |target: &str| -> Vec<String> {
         cluster.names(&[target]).iter().map(|name| cluster.base(name)).collect()
     };

@@ -50,10 +50,7 @@ async fn stored(ingesters: usize, finding: Finding) -> u64 {
         ..Settings::new(finding, Settings::shared_folder(folder.path()))
     };
     let members = (1..=ingesters).map(member).collect();
-    let cluster = Cluster::start(folder.path(), members, settings.configure()).await;
-    if ingesters > 1 {
-        cluster.await_ring().await;
-    }
+    let cluster = Cluster::start_ring(folder.path(), members, settings.configure()).await;
     let clients = cluster.clients(&["all"]);
     let mut ledger = Ledger::default();
     for round in 0..ROUNDS {

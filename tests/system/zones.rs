@@ -57,7 +57,7 @@ async fn a_zone_that_is_cut_from_the_others_loses_and_doubles_nothing() {
         .collect();
     members.push(member("compactor", 1));
     let settings = Settings::new(Finding::Gossip, S3::storage(proxy.address()));
-    let cluster = Cluster::start(folder.path(), members, settings.configure()).await;
+    let cluster = Cluster::start_ring(folder.path(), members, settings.configure()).await;
 
     let (writing, reading) =
         (cluster.clients(&["distributor"]), cluster.clients(&["query-frontend"]));
