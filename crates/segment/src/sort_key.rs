@@ -13,11 +13,9 @@ use model::Labels;
 pub struct SortKey(Box<[u8]>);
 
 impl SortKey {
-    /// The values of the labels that come first, of which there are so many.
-    pub(crate) fn group(&self, labels: usize) -> &[u8] {
-        let mut ends = memchr::memchr_iter(0, &self.0);
-        let end = labels.checked_sub(1).and_then(|last| ends.nth(last)).unwrap_or(0);
-        &self.0[..end]
+    /// The value that counts most: with the default order, which program writes the stream.
+    pub(crate) fn first_value(&self) -> &[u8] {
+        self.0.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
     /// What keys are compared by.

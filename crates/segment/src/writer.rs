@@ -34,8 +34,10 @@ use regions::Regions;
 
 /// Room for more line bytes than these is made when they come.
 const RESERVED_BYTES_MAX: u32 = 4 << 20;
-/// A block that has this part of its bytes ends where the values of the sort labels change.
+/// A block that has this part of its bytes, or so many, ends where the first value of the sort key
+/// changes.
 const GROUP_PART: u64 = 4;
+const GROUP_BYTES: u64 = 512 << 10;
 
 pub use spill::{Region, Spill, SpilledSegment};
 
@@ -81,7 +83,7 @@ pub struct SegmentWriter {
     streams: StreamTableBuilder,
     /// A stream that was begun and has no row yet.
     pending: Option<Labels>,
-    /// Whether the values of the sort labels changed since the last row.
+    /// Whether the first value of the sort key changed since the last row.
     is_apart: bool,
     last_key: Option<SortKey>,
     regions: Regions,
@@ -153,10 +155,8 @@ impl SegmentWriter {
         if self.last_key.as_ref().is_some_and(|last| *last >= key) {
             self.fail(FormatError::Order("streams do not ascend by sort key"));
         }
-        let labels_sorted_by = self.settings.sort_labels.len();
-        let group = key.group(labels_sorted_by);
         let last = self.last_key.as_ref();
-        self.is_apart |= last.is_some_and(|last| last.group(labels_sorted_by) != group);
+        self.is_apart |= last.is_some_and(|last| last.first_value() != key.first_value());
         self.last_key = Some(key);
         self.pending = Some(labels.clone());
     }
@@ -226,8 +226,8 @@ impl SegmentWriter {
             self.begin_stream(&labels, at)?;
         }
         // Who asks about one program should not have to read the lines of its neighbours.
-        let is_apart = mem::take(&mut self.is_apart)
-            && self.block.raw_bytes() >= u64::from(self.settings.block_bytes) / GROUP_PART;
+        let enough = (u64::from(self.settings.block_bytes) / GROUP_PART).min(GROUP_BYTES);
+        let is_apart = mem::take(&mut self.is_apart) && self.block.raw_bytes() >= enough;
         let is_full = self.block.rows() > 0
             && (is_apart
                 || self.block.raw_bytes() + line.len() as u64

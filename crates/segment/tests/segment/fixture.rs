@@ -8,7 +8,7 @@ use segment::{
     Coverage, EncodeSettings, Footer, FormatError, LineCodec, Required, SegmentFacts, prune, verify,
 };
 
-use crate::fixture_rows::{PARENTS, coverage, settings, streams};
+use crate::fixture_rows::{PARENTS, coverage, in_old_order, settings, streams};
 use crate::program_lines::{programs, scrambled};
 use crate::rows::{InputRow, Streams, decode, expected, facts};
 
@@ -55,7 +55,7 @@ fn program_settings() -> EncodeSettings {
         block_bytes: 4 << 20,
         block_rows: 500,
         line_codec: LineCodec::Columns,
-        ..EncodeSettings::default()
+        ..in_old_order()
     }
 }
 

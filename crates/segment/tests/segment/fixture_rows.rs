@@ -7,12 +7,18 @@ use crate::rows::{InputRow, Streams, sorted};
 
 pub const PARENTS: [u128; 2] = [7, u128::MAX - 1];
 
+/// The order of streams that was the default until version 1.1.
+pub fn in_old_order() -> EncodeSettings {
+    let sort_labels = ["cluster", "namespace", "app|job|service_name"].map(str::to_owned).to_vec();
+    EncodeSettings { sort_labels, ..EncodeSettings::default() }
+}
+
 pub fn settings() -> EncodeSettings {
     EncodeSettings {
         block_rows: 160,
         block_bytes: 60_000,
         line_codec: LineCodec::Zstd,
-        ..EncodeSettings::default()
+        ..in_old_order()
     }
 }
 
