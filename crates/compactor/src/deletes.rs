@@ -23,7 +23,8 @@ use crate::limits::DeletionMode;
 /// How far a request has come, as far as this process knows.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// Since when rows are left out of merges, on the monotonic clock.
+    /// Since when, on the monotonic clock, rows are left out of merges and everything that was pushed
+    /// before is in segments.
     begun: Duration,
     /// Whether everything that was pushed before is in segments.
     is_flushed: bool,
@@ -82,10 +83,9 @@ impl Compactor {
             return Ok(());
         }
         let only = LeftOut { expiry: None, removals: compiled };
-        if !self.with_progress(request, |progress| progress.is_flushed) {
-            self.flush.flush(&request.tenant).await.map_err(Error::Flush)?;
-            self.with_progress(request, |progress| progress.is_flushed = true);
-        }
+        // Who cannot be reached may come back with rows in its log: until then the request stays in
+        // force, and what is stored goes all the same.
+        let flushed = self.flush_recent(request).await;
         let catalog = self.store.catalog();
         let range = request.range();
         let mut is_done = true;
@@ -110,11 +110,25 @@ impl Compactor {
             progress.begun
         });
         // Long enough that a merge which began without knowing of the request is listed.
+        flushed?;
         if is_done && round.saturating_sub(begun) >= self.config.grace {
             self.store.mark_delete(request, DeleteState::Processed).await?;
             self.metrics.delete_processed(&request.tenant);
             self.progress.lock().remove(&key_of(request));
             tracing::info!(tenant = %request.tenant, id = request.id, "a delete request is processed");
+        }
+        Ok(())
+    }
+
+    /// Puts what was pushed before into segments, once for each request.
+    async fn flush_recent(&self, request: &DeleteRequest) -> Result<(), Error> {
+        if !self.with_progress(request, |progress| progress.is_flushed) {
+            self.flush.flush(&request.tenant).await.map_err(Error::Flush)?;
+            // What others have just stored is not listed yet: the time begins anew.
+            let begun = self.clock.monotonic();
+            self.with_progress(request, |progress| {
+                (progress.is_flushed, progress.begun) = (true, begun);
+            });
         }
         Ok(())
     }

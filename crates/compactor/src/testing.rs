@@ -1,6 +1,7 @@
 //! What the tests of this crate share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -10,7 +11,7 @@ use runtime::clock::{Clock, ManualClock};
 use runtime::limits::LimitsFor;
 use runtime::random::SeededRandom;
 use segment::{Coverage, EncodeSettings, Row, SegmentFacts, SegmentName, SegmentWriter};
-use store::Store;
+use store::{MemoryBucket, Store};
 
 use crate::{Compactor, Config, Dependencies, Flush, Limits, Metrics};
 
@@ -141,6 +142,7 @@ pub(crate) struct Rig {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) compactor: Arc<Compactor>,
+    bucket: MemoryBucket,
 }
 
 struct NothingToFlush;
@@ -148,6 +150,26 @@ struct NothingToFlush;
 impl Flush for NothingToFlush {
     fn flush<'a>(&'a self, _tenant: &'a TenantId) -> BoxFuture<'a, Result<(), String>> {
         async { Ok(()) }.boxed()
+    }
+}
+
+/// Another process that holds rows and does not answer at first.
+pub(crate) struct Silent {
+    pub(crate) answers: AtomicBool,
+    pub(crate) store: Arc<Store>,
+    pub(crate) rows: Vec<TestRow>,
+}
+
+impl Flush for Silent {
+    fn flush<'a>(&'a self, _tenant: &'a TenantId) -> BoxFuture<'a, Result<(), String>> {
+        async {
+            if !self.answers.load(Ordering::Relaxed) {
+                return Err("no answer".to_owned());
+            }
+            flush(&self.store, 9, &self.rows).await;
+            Ok(())
+        }
+        .boxed()
     }
 }
 
@@ -159,18 +181,28 @@ impl LimitsFor<Limits> for SameForAll {
     }
 }
 
+async fn open_store(bucket: &MemoryBucket, clock: &Arc<ManualClock>) -> Arc<Store> {
+    let dependencies = store::Dependencies {
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        metrics: store::Metrics::default(),
+    };
+    Store::open(store::Config::shared_memory(bucket), dependencies).await.unwrap()
+}
+
 impl Rig {
     pub(crate) async fn new(config: Config, limits: Limits) -> Self {
         // Two days after the rows: their day is over.
         let now = Timestamp(i64::from(DAY + 2) * DAY_NS);
         let clock = Arc::new(ManualClock::new(now));
-        let dependencies = store::Dependencies {
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            metrics: store::Metrics::default(),
-        };
-        let store = Store::open(store::Config::memory(), dependencies).await.unwrap();
+        let bucket = MemoryBucket::default();
+        let store = open_store(&bucket, &clock).await;
         let compactor = Self::another(&store, &clock, config, limits);
-        Self { store, clock, compactor }
+        Self { store, clock, compactor, bucket }
+    }
+
+    /// The store of another process.
+    pub(crate) async fn another_store(&self) -> Arc<Store> {
+        open_store(&self.bucket, &self.clock).await
     }
 
     /// One more compactor over the same store.
@@ -180,13 +212,23 @@ impl Rig {
         config: Config,
         limits: Limits,
     ) -> Arc<Compactor> {
+        Self::flushing(store, clock, (config, limits), Arc::new(NothingToFlush))
+    }
+
+    /// One more compactor, with a holder of recent rows.
+    pub(crate) fn flushing(
+        store: &Arc<Store>,
+        clock: &Arc<ManualClock>,
+        (config, limits): (Config, Limits),
+        flush: Arc<dyn Flush>,
+    ) -> Arc<Compactor> {
         let config = Config { encode: small_blocks(), ..config };
         Compactor::new(
             config,
             Dependencies {
                 store: Arc::clone(store),
                 limits: Arc::new(SameForAll(Arc::new(limits))),
-                flush: Arc::new(NothingToFlush),
+                flush,
                 clock: Arc::clone(clock) as Arc<dyn Clock>,
                 random: Arc::new(SeededRandom::new(1)),
                 metrics: Metrics::default(),

@@ -156,7 +156,9 @@ impl Heads {
             }
         }
         // The bound is looked at before, not after: one batch may exceed it, however large it is.
-        self.memory.in_flight.fetch_add(bytes, Ordering::Relaxed);
+        // Ordered against the marks that refuse appends: either the append sees the mark after this,
+        // or whoever set the mark sees the append.
+        self.memory.in_flight.fetch_add(bytes, Ordering::SeqCst);
         Ok(InFlight { heads: Arc::clone(self), bytes })
     }
 
@@ -164,7 +166,7 @@ impl Heads {
     pub(crate) async fn settled(&self) {
         loop {
             let freed = self.memory.freed.notified();
-            if self.memory.in_flight.load(Ordering::Relaxed) == 0 {
+            if self.memory.in_flight.load(Ordering::SeqCst) == 0 {
                 return;
             }
             freed.await;

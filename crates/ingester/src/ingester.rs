@@ -171,19 +171,25 @@ impl Ingester {
     }
 
     async fn try_append(&self, batch: AppendBatch) -> Result<AppendOutcome, Error> {
-        if self.is_stopping.load(Ordering::Relaxed) {
-            return Err(Error::Stopping);
-        }
-        if self.is_read_only() {
-            return Err(Error::ReadOnly);
-        }
+        self.takes_appends()?;
         let in_flight = self.heads.reserve(batch.as_bytes().len() as u64).await?;
+        // Again: whoever leaves waits for those that have reserved, and then stores everything.
+        self.takes_appends()?;
         let (append, wait) = match self.admit(batch, in_flight) {
             Ok(admitted) => admitted,
             // Nothing of the batch is new: there is nothing to wait for.
             Err(outcome) => return Ok(outcome),
         };
         self.log(append, wait).await
+    }
+
+    fn takes_appends(&self) -> Result<(), Error> {
+        self.takes_rows()?;
+        if self.is_read_only() { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    fn takes_rows(&self) -> Result<(), Error> {
+        if self.is_stopping.load(Ordering::SeqCst) { Err(Error::Stopping) } else { Ok(()) }
     }
 
     /// Writes an append to the log and waits until it is in a head.
@@ -243,13 +249,14 @@ impl Ingester {
     ///
     /// Entries that cannot be stored stay in the log for the next start. Later calls do nothing.
     pub async fn stop(&self) {
-        if self.is_stopping.swap(true, Ordering::Relaxed) {
+        if self.is_stopping.swap(true, Ordering::SeqCst) {
             return;
         }
-        if self.flushes_on_stop()
-            && let Err(error) = self.flusher.flush(None, FlushReason::stop).await
-        {
-            tracing::warn!(%error, "entries stay in the log for the next start");
+        if self.flushes_on_stop() {
+            self.heads.settled().await;
+            if let Err(error) = self.flusher.flush(None, FlushReason::stop).await {
+                tracing::warn!(%error, "entries stay in the log for the next start");
+            }
         }
         self.stop.request();
         let flush_loop = self.flush_loop.lock().take();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use api::append::{AppendBatch, Rejected};
 use bytes::Bytes;
+use model::label::LabelError;
 use model::{Labels, Matcher, TenantId, TimeRange};
 use parking_lot::{Mutex, RwLock};
 
@@ -177,17 +178,14 @@ impl Tenant {
         let mut state = self.state.write();
         for (part, stream) in draft.parts.iter().zip(batch.streams()) {
             let rows = &draft.rows[part.rows.clone()];
-            let known = state.streams.find(part.hash, stream.canonical);
-            let id = match known {
-                Some(id) => id,
+            let id = match state.find(part.hash, stream.canonical) {
+                Ok(Found::Known(id)) => id,
+                Ok(Found::New { labels, text }) => {
+                    metrics.stream_created(&self.id);
+                    state.streams.add(labels, &text, now)
+                }
                 // A label text that does not parse was refused when it came.
-                None => match Labels::parse(stream.canonical) {
-                    Ok(labels) => {
-                        metrics.stream_created(&self.id);
-                        state.streams.add(labels, stream.canonical, now)
-                    }
-                    Err(_) => continue,
-                },
+                Err(_) => continue,
             };
             let Some(last) = last_entry(rows, stream.bytes()) else { continue };
             if let Some(stream) = state.streams.get_mut(id) {
@@ -333,7 +331,31 @@ pub(crate) struct Committed {
     pub(crate) runs: usize,
 }
 
+/// What a sender's label text stands for.
+enum Found {
+    Known(StreamId),
+    /// No stream yet; the text is the canonical one.
+    New {
+        labels: Labels,
+        text: String,
+    },
+}
+
 impl State {
+    /// The stream of a label text whose hash is `hash`.
+    fn find(&self, hash: u64, canonical: &str) -> Result<Found, LabelError> {
+        if let Some(id) = self.streams.find(hash, canonical) {
+            return Ok(Found::Known(id));
+        }
+        let labels = Labels::parse(canonical)?;
+        // A sender that writes labels differently must not get a second stream: a segment takes
+        // each only once.
+        let text = labels.canonical();
+        let known =
+            if text == canonical { None } else { self.streams.find(text_hash(&text), &text) };
+        Ok(known.map_or(Found::New { labels, text }, Found::Known))
+    }
+
     /// The stream that a part belongs to; registers it when it is new.
     fn streams_for(
         &mut self,
@@ -342,18 +364,12 @@ impl State {
         rules: &Rules<'_>,
         metrics: &Metrics,
     ) -> Result<StreamId, Rejected> {
-        if let Some(id) = self.streams.find(part.hash, canonical) {
-            return Ok(id);
-        }
-        let labels = Labels::parse(canonical)
-            .map_err(|error| invalid_labels(canonical, part, &error.to_string()))?;
-        // A sender that writes labels differently must not get a second stream.
-        let text = labels.canonical();
-        if text != canonical
-            && let Some(id) = self.streams.find(text_hash(&text), &text)
-        {
-            return Ok(id);
-        }
+        let found = self.find(part.hash, canonical);
+        let found = found.map_err(|error| invalid_labels(canonical, part, &error.to_string()))?;
+        let (labels, text) = match found {
+            Found::Known(id) => return Ok(id),
+            Found::New { labels, text } => (labels, text),
+        };
         let count = self.streams.len() as u64;
         if rules.limits.streams_max().is_some_and(|max| count >= max) {
             return Err(stream_limit(&tenant.id, &text, part));

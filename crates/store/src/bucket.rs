@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 
 use crate::bucket::direct::Direct;
 use crate::bucket::files::Files;
+pub use crate::bucket::files::sync_names_of;
 use crate::bucket::memory::MemoryObjects;
 pub use crate::bucket::memory::{MemoryBucket, MemoryFault};
 use crate::bucket::remote::Remote;

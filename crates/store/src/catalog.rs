@@ -7,7 +7,7 @@
 
 mod lineage;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use model::{TenantId, TimeRange, Timestamp};
@@ -237,30 +237,61 @@ pub(crate) struct CatalogKeeper {
     changes: Mutex<Changes>,
 }
 
-/// What this process did since the oldest listing under way began.
+/// What this process did since the oldest listing under way began. Listings and what was done are
+/// numbered together, in their order.
 #[derive(Debug, Default)]
 struct Changes {
+    next: u64,
     /// Listings under way.
-    listings: u32,
-    uploaded: Vec<Arc<StoredSegment>>,
-    deleted: Vec<SegmentName>,
+    listings: BTreeSet<u64>,
+    uploaded: Vec<(u64, Arc<StoredSegment>)>,
+    deleted: Vec<(u64, SegmentName)>,
     /// What is known of who took over whose rows.
     lineage: Lineage,
+}
+
+impl Changes {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Notes a segment that listings under way may not show.
+    fn uploaded(&mut self, segment: &Arc<StoredSegment>) {
+        if !self.listings.is_empty() {
+            let number = self.number();
+            self.uploaded.push((number, Arc::clone(segment)));
+        }
+    }
+
+    /// Notes a segment that listings under way may still show.
+    fn deleted(&mut self, name: &SegmentName) {
+        if !self.listings.is_empty() {
+            self.uploaded.retain(|(_, segment)| segment.name != *name);
+            let number = self.number();
+            self.deleted.push((number, name.clone()));
+        }
+    }
+
+    /// Forgets what every listing under way shows. Some listing may always be under way, so this
+    /// does not wait for the last of them.
+    fn ended(&mut self, listing: u64) {
+        self.listings.remove(&listing);
+        let oldest = self.listings.first().copied().unwrap_or(u64::MAX);
+        self.uploaded.retain(|(number, _)| *number > oldest);
+        self.deleted.retain(|(number, _)| *number > oldest);
+    }
 }
 
 /// A listing under way. Give it back to [`CatalogKeeper::finish`], or drop it.
 pub(crate) struct Listing<'a> {
     keeper: &'a CatalogKeeper,
+    number: u64,
 }
 
 impl Drop for Listing<'_> {
     fn drop(&mut self) {
-        let mut changes = self.keeper.changes.lock();
-        changes.listings -= 1;
-        if changes.listings == 0 {
-            changes.uploaded.clear();
-            changes.deleted.clear();
-        }
+        self.keeper.changes.lock().ended(self.number);
     }
 }
 
@@ -274,10 +305,8 @@ impl CatalogKeeper {
         let segment = Arc::new(segment);
         let mut changes = self.changes.lock();
         changes.lineage.learn(segment.name.hash(), parents);
-        if changes.listings > 0 {
-            changes.deleted.retain(|name| *name != segment.name);
-            changes.uploaded.push(Arc::clone(&segment));
-        }
+        changes.deleted.retain(|(_, name)| *name != segment.name);
+        changes.uploaded(&segment);
         let new = self.current().with_day(&segment.name, &changes.lineage, |day| {
             day.push(Arc::clone(&segment));
         });
@@ -292,10 +321,8 @@ impl CatalogKeeper {
         if current.contains(&segment.name) {
             return;
         }
-        if changes.listings > 0 {
-            // The listing may have begun before the segment was stored.
-            changes.uploaded.push(Arc::clone(&segment));
-        }
+        // A listing may have begun before the segment was stored.
+        changes.uploaded(&segment);
         let new = current.with_day(&segment.name, &changes.lineage, |day| {
             day.push(Arc::clone(&segment));
         });
@@ -304,10 +331,7 @@ impl CatalogKeeper {
 
     pub(crate) fn remove(&self, name: &SegmentName) {
         let mut changes = self.changes.lock();
-        if changes.listings > 0 {
-            changes.uploaded.retain(|segment| segment.name != *name);
-            changes.deleted.push(name.clone());
-        }
+        changes.deleted(name);
         let new =
             self.current().with_day(name, &changes.lineage, |day| day.retain(|s| s.name != *name));
         *self.current.write() = Arc::new(new);
@@ -330,8 +354,10 @@ impl CatalogKeeper {
 
     /// To be called before a listing is asked for.
     pub(crate) fn begin(&self) -> Listing<'_> {
-        self.changes.lock().listings += 1;
-        Listing { keeper: self }
+        let mut changes = self.changes.lock();
+        let number = changes.number();
+        changes.listings.insert(number);
+        Listing { keeper: self, number }
     }
 
     /// Takes over the flushes of a listing of some segments only; nothing is removed. A compacted
@@ -342,12 +368,13 @@ impl CatalogKeeper {
         let mut added = 0;
         for object in objects {
             let Ok(name) = SegmentName::parse(&object.name) else { continue };
-            if name.level() > 0 || picture.contains(&name) || changes.deleted.contains(&name) {
+            let is_deleted = || changes.deleted.iter().any(|(_, deleted)| *deleted == name);
+            if name.level() > 0 || picture.contains(&name) || is_deleted() {
                 continue;
             }
             let segment = Arc::new(StoredSegment { name, bytes: object.bytes });
             // A whole listing under way may have begun before the segment was stored.
-            changes.uploaded.push(Arc::clone(&segment));
+            changes.uploaded(&segment);
             picture = picture.with_day(&segment.name, &changes.lineage, |day| {
                 day.push(Arc::clone(&segment));
             });
@@ -380,10 +407,12 @@ impl CatalogKeeper {
                 Err(_) => refreshed.ignored += 1,
             }
         }
-        for segment in &changes.uploaded {
+        let later = changes.uploaded.iter().filter(|(number, _)| *number > listing.number);
+        for (_, segment) in later {
             segments.insert(segment.name.clone(), Arc::clone(segment));
         }
-        for name in &changes.deleted {
+        // Also earlier ones that are kept: the object may not be gone yet.
+        for (_, name) in &changes.deleted {
             segments.remove(name);
         }
         refreshed.added = segments.keys().filter(|name| !before.contains(name)).count() as u64;

@@ -163,15 +163,19 @@ impl ToldKeeper {
         known.generations.insert(told.asker, told.generation);
     }
 
-    /// Whether a segment is told of for the first time. One that was told of before, and is not in the
-    /// catalog any more, was missing from a listing since: compacted away, so its rows stand in
-    /// another segment of that listing.
-    pub(crate) fn is_news(&self, name: &SegmentName) -> bool {
+    /// Takes over those segments that are told of for the first time; when it returns, nobody else is
+    /// still about to. One that was told of before, and is not in the catalog any more, was missing
+    /// from a listing since: compacted away, so its rows stand in another segment of that listing.
+    pub(crate) fn hear_of(&self, told: &[StoredSegment], adopt: impl Fn(&StoredSegment)) {
         let mut known = self.known.lock();
-        if known.heard_of.len() > HEARD_OF_MAX {
-            known.heard_of.clear();
+        for segment in told {
+            if known.heard_of.len() > HEARD_OF_MAX {
+                known.heard_of.clear();
+            }
+            if known.heard_of.insert(segment.name.clone()) {
+                adopt(segment);
+            }
         }
-        known.heard_of.insert(name.clone())
     }
 }
 
@@ -213,5 +217,38 @@ impl PartCache {
             let own = Bytes::copy_from_slice(part);
             self.0.insert((name.clone(), range.start, range.end), own);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn nobody_goes_on_before_what_another_has_heard_of_is_taken_over() {
+        let text = "seg/fake/20241004/0/02aznw7xoj40s6-2aznyvg8qurr4-17u-58f050ef0212f559f56e65c5cc3fb999.tn.seg";
+        let segment = StoredSegment { name: SegmentName::parse(text).unwrap(), bytes: 1 };
+        let told = std::slice::from_ref(&segment);
+        let (keeper, is_adopted) = (ToldKeeper::default(), AtomicBool::new(false));
+        let (adopting, other_may_begin) = mpsc::channel();
+        let (ended, other_ended) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let other_ended = other_ended;
+                keeper.hear_of(told, |_| {
+                    adopting.send(()).unwrap();
+                    // Time for the other to go on, if nothing holds it.
+                    let _ = other_ended.recv_timeout(Duration::from_millis(50));
+                    is_adopted.store(true, Ordering::SeqCst);
+                });
+            });
+            other_may_begin.recv().unwrap();
+            keeper.hear_of(told, |_| panic!("it is no news"));
+            assert!(is_adopted.load(Ordering::SeqCst));
+            let _ = ended.send(());
+        });
     }
 }

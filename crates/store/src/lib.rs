@@ -27,7 +27,9 @@ mod retention;
 mod store;
 mod stream_key;
 
-pub use bucket::{Bucket, Created, MemoryBucket, MemoryFault, ObjectInfo, SpillFiles};
+pub use bucket::{
+    Bucket, Created, MemoryBucket, MemoryFault, ObjectInfo, SpillFiles, sync_names_of,
+};
 pub use catalog::{Catalog, Refreshed, StoredSegment, Totals, covered};
 pub use config::Config;
 pub use deletes::{DeleteRequest, DeleteState, Deletes, decode_delete_request};

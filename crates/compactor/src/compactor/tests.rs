@@ -4,7 +4,7 @@ use model::{MatchOp, Matcher};
 use store::{DeleteState, Retention, RetentionRule};
 
 use super::*;
-use crate::testing::{DAY, Rig, TestRow, flush, row, rows_of, tenant};
+use crate::testing::{DAY, Rig, Silent, TestRow, flush, row, rows_of, tenant};
 use crate::{DeleteParams, DeletionMode};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -203,6 +203,38 @@ async fn a_delete_request_is_carried_out_after_its_cancel_period() {
     rig.clock.advance(31 * 24 * HOUR);
     rig.round().await;
     assert!(rig.compactor.list_deletes(&tenant(), None).is_empty(), "old requests are forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_request_stays_in_force_until_everybody_has_stored_their_rows() {
+    let rig = Rig::new(config(), Limits::default()).await;
+    let silent = Arc::new(Silent {
+        answers: false.into(),
+        store: rig.another_store().await,
+        rows: vec![row("a", 3, "secret"), row("a", 4, "keep")],
+    });
+    let settings = (config(), Limits::default());
+    let compactor = Rig::flushing(&rig.store, &rig.clock, settings, Arc::clone(&silent) as _);
+    flush(&rig.store, 1, &[row("a", 1, "keep"), row("a", 2, "secret")]).await;
+    let asked = deletion("{app=\"a\"} |= \"secret\"", 0, 5);
+    compactor.create_delete(&tenant(), asked).await.unwrap();
+    rig.clock.advance(HOUR);
+    let stop = Stop::new();
+    for _ in 0..3 {
+        let round = compactor.round(&stop).await;
+        assert!(matches!(round, Err(Error::Flush(_))));
+        rig.clock.advance(Duration::from_secs(61));
+    }
+    let state = || compactor.list_deletes(&tenant(), None)[0].request.state;
+    assert_eq!(sorted(&rig.store), [row("a", 1, "keep")], "what is stored goes all the same");
+    assert_eq!(state(), DeleteState::Begun);
+    silent.answers.store(true, std::sync::atomic::Ordering::Relaxed);
+    for _ in 0..4 {
+        compactor.round(&stop).await.unwrap();
+        rig.clock.advance(Duration::from_secs(61));
+    }
+    assert_eq!(state(), DeleteState::Processed);
+    assert_eq!(sorted(&rig.store), [row("a", 1, "keep"), row("a", 4, "keep")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

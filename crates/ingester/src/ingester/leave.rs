@@ -63,13 +63,13 @@ pub struct HandedOver {
 impl Ingester {
     /// Refuses appends, or takes them again. Reads, flushes and hand-overs go on either way.
     pub fn set_read_only(&self, is_read_only: bool) {
-        self.is_read_only.store(is_read_only, Ordering::Relaxed);
+        self.is_read_only.store(is_read_only, Ordering::SeqCst);
     }
 
     /// Whether appends are refused.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
-        self.is_read_only.load(Ordering::Relaxed)
+        self.is_read_only.load(Ordering::SeqCst)
     }
 
     /// Says whether the next [`Ingester::stop`] is for good: then it stores everything, whatever
@@ -104,10 +104,9 @@ impl Ingester {
     /// [`Error::MemoryFull`], [`Error::Wal`], [`Error::Stopping`]: nothing was kept, the other
     /// ingester keeps them.
     pub async fn receive(&self, batch: AppendBatch) -> Result<(), Error> {
-        if self.is_stopping.load(Ordering::Relaxed) {
-            return Err(Error::Stopping);
-        }
+        self.takes_rows()?;
         let in_flight = self.heads.reserve(batch.as_bytes().len() as u64).await?;
+        self.takes_rows()?;
         let tenant = self.heads.tenant(batch.tenant());
         let now = self.heads.clock.monotonic();
         let prepared = tenant.admit_all(&batch, now, &self.heads.metrics);

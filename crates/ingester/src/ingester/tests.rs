@@ -15,6 +15,8 @@ use super::*;
 use crate::config::WalSync;
 use crate::wal::faulty::MemoryDirectory;
 
+mod late;
+
 const DAY: i64 = model::time::DAY_NS;
 /// An entry: stream, time, line.
 type Entry = (u8, i64, String);

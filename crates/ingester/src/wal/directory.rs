@@ -3,7 +3,7 @@
 //! [`WalDirectory`] has two implementations: [`DiskDirectory`], and in tests a directory in memory
 //! whose disk fills up, whose writes fail, and whose power is cut.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -97,7 +97,8 @@ pub trait WalDirectory: Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
-/// A directory of the file system.
+/// A directory of the file system, locked for as long as it is open: two logs in one would cut off
+/// each other's files.
 #[derive(Debug)]
 pub struct DiskDirectory {
     path: PathBuf,
@@ -109,14 +110,24 @@ impl DiskDirectory {
     ///
     /// # Errors
     ///
-    /// What the operating system says, with the path.
+    /// What the operating system says, with the path; [`io::ErrorKind::ResourceBusy`] when somebody
+    /// else has it open.
     pub fn open(path: &Path) -> io::Result<Self> {
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
         std::fs::create_dir_all(path).map_err(named)?;
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(named)?;
-        }
+        store::sync_names_of(path).map_err(named)?;
         let handle = File::open(path).map_err(named)?;
+        match handle.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let text = "another process writes this log";
+                return Err(named(io::Error::new(io::ErrorKind::ResourceBusy, text)));
+            }
+            // Some network file systems cannot lock directories.
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(%error, path = %path.display(), "the log cannot be locked");
+            }
+        }
         Ok(Self { path: path.to_owned(), handle })
     }
 }

@@ -305,16 +305,18 @@ fn files_of_a_newer_program_are_refused() {
 #[test]
 fn a_real_directory_behaves_like_the_one_in_memory() {
     let path = tempfile::tempdir().unwrap();
-    let open = || -> Arc<dyn WalDirectory> {
-        Arc::new(DiskDirectory::open(&path.path().join("a/wal")).unwrap())
-    };
-    let mut files = Replay::open(open(), 7).unwrap().into_files(4096);
+    let open = || DiskDirectory::open(&path.path().join("a/wal"));
+    let reopen = || -> Arc<dyn WalDirectory> { Arc::new(open().unwrap()) };
+    let mut files = Replay::open(reopen(), 7).unwrap().into_files(4096);
     // More parts than one system call takes.
     let records: Vec<Outgoing> = (0..3000u32).map(|index| outgoing(&index.to_le_bytes())).collect();
     let positions = files.append(&records, SyncOnAppend::Yes).unwrap();
     files.append(&[outgoing(&[9; 10_000])], SyncOnAppend::No).unwrap();
     files.sync().unwrap();
-    let mut replay = Replay::open(open(), 8).unwrap();
+    let busy = open().unwrap_err();
+    assert_eq!(busy.kind(), std::io::ErrorKind::ResourceBusy, "{busy}");
+    drop(files);
+    let mut replay = Replay::open(reopen(), 8).unwrap();
     assert_eq!(replay.incarnation(), 7);
     for (expected, record) in positions.iter().zip(&records) {
         let found = replay.next().unwrap().unwrap();
@@ -328,5 +330,6 @@ fn a_real_directory_behaves_like_the_one_in_memory() {
     let mut files = replay.into_files(4096);
     files.append(&[outgoing(b"x")], SyncOnAppend::Yes).unwrap();
     files.remove_before(None).unwrap();
-    assert_eq!(open().list().unwrap(), ["00000003.wal"]);
+    drop(files);
+    assert_eq!(reopen().list().unwrap(), ["00000003.wal"]);
 }

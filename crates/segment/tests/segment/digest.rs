@@ -23,7 +23,7 @@ fn told(encoded: &EncodedSegment, seconds: u32) -> BTreeMap<(u64, i64), Digest> 
 }
 
 /// The digests as rows make them.
-fn made(streams: &Streams, seconds: u32) -> BTreeMap<(u64, i64), Digest> {
+pub fn made(streams: &Streams, seconds: u32) -> BTreeMap<(u64, i64), Digest> {
     let mut made: BTreeMap<_, Digest> = BTreeMap::new();
     for (labels, rows) in streams {
         let hasher = RowHasher::new(labels);

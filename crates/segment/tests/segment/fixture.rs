@@ -1,13 +1,16 @@
 //! Segments that earlier builds wrote stay readable. Files in `tests/fixtures` never change: a new
 //! version of the format adds files.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::{Labels, Timestamp};
 use segment::{
-    Coverage, EncodeSettings, Footer, FormatError, LineCodec, Required, SegmentFacts, prune, verify,
+    Coverage, EncodeSettings, Footer, FormatError, LineCodec, Required, SegmentFacts,
+    decode_digests, prune, verify,
 };
 
+use crate::digest::made;
 use crate::fixture_rows::{PARENTS, coverage, in_old_order, settings, streams};
 use crate::program_lines::{programs, scrambled};
 use crate::rows::{InputRow, Streams, decode, expected, facts};
@@ -68,6 +71,24 @@ fn version_1_1_is_readable() {
     assert_eq!(footer.settings(), &program_settings());
     let columns = |block: &segment::BlockMeta| block.codec == LineCodec::Columns;
     assert!(footer.blocks().iter().any(columns));
+}
+
+/// What replicas store has digests of its rows.
+#[test]
+fn version_1_1_with_digests_is_readable() {
+    let bytes = read("v1-1-digests.seg");
+    verify(&bytes).unwrap();
+    assert!(decode(&bytes).unwrap() == expected(&streams()), "rows differ");
+    let footer = Footer::decode(&bytes, bytes.len() as u64).unwrap();
+    assert_eq!(footer.settings(), &settings());
+    let range = footer.digests().unwrap();
+    let digests = decode_digests(&footer, &bytes[range.start as usize..range.end as usize]);
+    let digests = digests.unwrap();
+    assert_eq!(digests.seconds, 5);
+    for seconds in [5, 60] {
+        let told: BTreeMap<_, _> = digests.widened(&footer, seconds).into_iter().collect();
+        assert_eq!(told, made(&streams(), seconds));
+    }
 }
 
 #[test]

@@ -41,7 +41,8 @@ pub trait Peers: Send + Sync {
     /// What keeps a complete answer from being possible now.
     fn readable(&self, tenant: &TenantId) -> Result<Replicas, rpc::Error>;
 
-    /// Every ingester, for operations on all of them.
+    /// Every ingester, for operations on all of them; those, too, that are silent now and have rows
+    /// in their logs.
     fn everyone(&self) -> Vec<Arc<str>>;
 
     /// Another number whenever an ingester has come or gone. Nobody can ask one that has gone what
@@ -123,9 +124,9 @@ impl Peers for RingPeers {
 
     fn everyone(&self) -> Vec<Arc<str>> {
         let ring = (self.ring)();
-        let healthy = ring.healthy_instances(Operation::Read, self.clock.now());
+        let members = ring.instances().iter();
         let mut addresses: Vec<Arc<str>> =
-            healthy.map(|instance| Arc::clone(&instance.address)).collect();
+            members.map(|instance| Arc::clone(&instance.address)).collect();
         addresses.sort();
         addresses
     }

@@ -283,12 +283,14 @@ fn a_ring_says_whom_to_ask() {
         let members = zones.map(|(number, zone)| Arc::new(instance(number, zone)));
         let ring = hash_ring::Ring::new(&config, members);
         let clock = Arc::new(ManualClock::new(Timestamp(0)));
-        let peers = RingPeers::new(move || ring.clone(), clock);
+        let peers = RingPeers::new(move || ring.clone(), Arc::clone(&clock) as _);
         let replicas = peers.readable(&TenantId::new("a").unwrap()).unwrap();
         let addresses: Vec<&str> = replicas.members.iter().map(|member| &*member.address).collect();
         assert_eq!(addresses, ["host-1:9095", "host-2:9095", "host-3:9095"]);
         assert_eq!((replicas.errors_max, replicas.zones_max), (errors_max, zones_max));
-        assert_eq!(peers.everyone().len(), 3);
+        clock.advance(std::time::Duration::from_secs(61));
+        assert!(peers.readable(&TenantId::new("a").unwrap()).is_err());
+        assert_eq!(peers.everyone().len(), 3, "the silent ones have rows in their logs");
     };
     check(false, 1, None);
     check(true, 0, Some(1));

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -45,9 +45,7 @@ impl Files {
         fs::create_dir_all(root.join(STAGING)).map_err(io)?;
         let root = root.canonicalize().map_err(io)?;
         sync_directory(&root).map_err(io)?;
-        if let Some(parent) = root.parent() {
-            sync_directory(parent).map_err(io)?;
-        }
+        sync_names_of(&root).map_err(io)?;
         let staging = Staging::at(root.join(STAGING));
         staging.sweep(now).map_err(io)?;
         Ok(Self { root, staging, durable: Mutex::new(Default::default()) })
@@ -151,6 +149,30 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
+}
+
+/// Makes the name of a directory survive a loss of power, and those of the directories that it is
+/// in: all of them may be new.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub fn sync_names_of(directory: &Path) -> io::Result<()> {
+    let directory = directory.canonicalize()?;
+    let file_system = fs::metadata(&directory)?.dev();
+    for ancestor in directory.ancestors().skip(1) {
+        let opened = match File::open(ancestor) {
+            // What this process may not read it has not made.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            opened => opened?,
+        };
+        // That was there before this file system was mounted.
+        if opened.metadata()?.dev() != file_system {
+            break;
+        }
+        opened.sync_all()?;
+    }
+    Ok(())
 }
 
 fn read_range(file: &File, range: &Range<u64>) -> io::Result<Bytes> {

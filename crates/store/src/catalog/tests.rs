@@ -111,13 +111,36 @@ fn what_happens_during_a_listing_wins_over_it() {
 }
 
 #[test]
+fn what_happened_is_forgotten_though_some_listing_is_always_under_way() {
+    let keeper = CatalogKeeper::default();
+    let (one, two) = (name("a", 0, 1, 1), name("a", 0, 1, 2));
+    let first = keeper.begin();
+    keeper.add(segment(&one), &[]);
+    let second = keeper.begin();
+    keeper.finish(first, Vec::new());
+    assert!(keeper.current().contains(&one), "it was stored while the listing was under way");
+    let third = keeper.begin();
+    // Somebody else has deleted it since.
+    keeper.finish(second, vec![object(&two)]);
+    assert!(!keeper.current().contains(&one) && keeper.current().contains(&two));
+    keeper.remove(&two);
+    let fourth = keeper.begin();
+    keeper.finish(third, vec![object(&two)]);
+    assert!(!keeper.current().contains(&two));
+    let changes = keeper.changes.lock();
+    assert!(changes.uploaded.is_empty() && changes.deleted.is_empty());
+    drop(changes);
+    drop(fourth);
+}
+
+#[test]
 fn a_failed_listing_changes_nothing() {
     let keeper = CatalogKeeper::default();
     let one = name("a", 0, 1, 1);
     keeper.add(segment(&one), &[]);
     drop(keeper.begin());
     assert!(keeper.current().contains(&one));
-    assert_eq!(keeper.changes.lock().listings, 0);
+    assert!(keeper.changes.lock().listings.is_empty());
 }
 
 #[test]

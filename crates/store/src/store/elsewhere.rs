@@ -48,13 +48,11 @@ impl Store {
                 self.told.listed_for(told);
             }
         }
-        let catalog = self.catalog();
-        for segment in &told.stored {
-            let is_news = self.told.is_news(&segment.name);
-            if is_news && !catalog.contains(&segment.name) {
+        self.told.hear_of(&told.stored, |segment| {
+            if !self.catalog().contains(&segment.name) {
                 self.adopt(segment.clone());
             }
-        }
+        });
         Ok(())
     }
 
