@@ -1,5 +1,6 @@
 //! The frontend: takes a query through cutting, the cache, the workers, and puts it together.
 
+mod held;
 mod logs;
 mod metrics;
 mod pieces;

@@ -121,6 +121,8 @@ pub(crate) struct TestHead {
     pub(crate) rows: Vec<TestRow>,
     pub(crate) flushed_as: Vec<SegmentName>,
     pub(crate) holder: u64,
+    /// What its snapshots warn of.
+    pub(crate) warning: Option<String>,
 }
 
 /// Heads by tenant, to be changed while queries run.
@@ -176,6 +178,10 @@ impl Source for TestSnapshot {
             })
         };
         Ok(self.0.iter().enumerate().filter_map(piece).collect())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.0.iter().filter_map(|head| head.warning.clone()).collect()
     }
 
     fn load(&self, piece: &Piece, _want: &Want) -> Result<Batch, SourceError> {

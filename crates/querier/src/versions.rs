@@ -142,10 +142,41 @@ mod tests {
         assert_eq!(ask().await, (first.0, None), "rows in heads may become more");
         rig.set_heads(head(vec![row("{app=\"y\"}", 12 * SECOND, "line")]));
         assert_eq!(ask().await, first, "rows of other streams");
+        let unread =
+            TestHead { warning: Some("a head cannot be read".into()), ..TestHead::default() };
+        rig.set_heads(vec![unread]);
+        assert_eq!(ask().await, (None, None), "rows that are not known of");
         rig.set_heads(Vec::new());
         rig.upload(&[line(3)], 1).await;
         let late = ask().await;
         assert!(late.0.is_some() && late.0 != first.0);
+    }
+
+    #[tokio::test]
+    async fn delete_requests_are_part_of_a_version_where_they_hide_rows() {
+        let rig = Rig::new().await;
+        rig.upload(&[row("{app=\"x\"}", SECOND, "line")], 0).await;
+        let version = async |hides_deleted| {
+            let limits = Limits { hides_deleted, ..Limits::default() };
+            let querier = rig.querier(crate::Config::default(), limits);
+            let ranges = vec![times(0, 10 * SECOND)];
+            let asked = request(r#"{app="x"}"#);
+            querier.versions(&[tenant()], &asked, ranges).await.unwrap()[0].hash
+        };
+        let shown = version(false).await;
+        assert_eq!(version(true).await, shown);
+        let request = store::DeleteRequest {
+            id: "00000001".into(),
+            tenant: tenant(),
+            query: r#"{app="x"}"#.into(),
+            start: time(0),
+            end: time(2 * SECOND),
+            created: time(0),
+            state: store::DeleteState::Received,
+        };
+        rig.store.create_delete(request).await.unwrap();
+        assert_eq!(version(false).await, shown, "the rows are still there");
+        assert_ne!(version(true).await, shown);
     }
 
     #[tokio::test]

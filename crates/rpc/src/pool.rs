@@ -229,7 +229,9 @@ impl Peer {
         InterceptedService::new(self.channel.clone(), Introduce(self.shared.authorization.clone()))
     }
 
-    pub(crate) fn message_bytes_max(&self) -> usize {
+    /// Bytes of the largest message that is sent to the process or taken from it.
+    #[must_use]
+    pub fn message_bytes_max(&self) -> usize {
         self.shared.config.message_bytes_max
     }
 

@@ -42,12 +42,26 @@ enum Command {
 
 /// Why a command failed, for the person who typed it.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failure(String);
+pub enum Failure {
+    /// What went wrong.
+    #[error("{0}")]
+    Told(String),
+    /// Whoever reads the output has seen enough, which is no fault (`sigyn query … | head`).
+    #[error("nobody reads the output")]
+    ReaderGone,
+}
 
 impl Failure {
     fn new(doing: &str, error: impl std::fmt::Display) -> Self {
-        Self(format!("{doing}: {error}"))
+        Self::Told(format!("{doing}: {error}"))
+    }
+
+    /// Why the output could not be written.
+    fn printing(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::ReaderGone,
+            _ => Self::new("print", error),
+        }
     }
 }
 
@@ -104,7 +118,7 @@ pub fn run(arguments: Vec<String>) -> ExitCode {
         Command::Bench(bench) => bench.run(),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::FAILURE

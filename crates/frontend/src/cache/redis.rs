@@ -1,11 +1,13 @@
 //! A cache in a Redis server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use runtime::clock::Clock;
 use tokio::sync::OnceCell;
 
 use super::{CacheError, CacheKey, ResultCache};
@@ -54,6 +56,7 @@ impl std::fmt::Debug for RedisConfig {
 pub struct RedisCache {
     client: redis::Client,
     config: RedisConfig,
+    clock: Arc<dyn Clock>,
     /// One connection that many operations share, and that comes back by itself.
     connection: OnceCell<ConnectionManager>,
 }
@@ -64,7 +67,7 @@ impl RedisCache {
     /// # Errors
     ///
     /// [`CacheError`] when the endpoint is no address.
-    pub fn new(config: RedisConfig) -> Result<Self, CacheError> {
+    pub fn new(config: RedisConfig, clock: Arc<dyn Clock>) -> Result<Self, CacheError> {
         use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
         let (host, port) = config.endpoint.rsplit_once(':').unwrap_or((&config.endpoint, "6379"));
         let port = port.parse().map_err(|_| CacheError::new("the endpoint has no port"))?;
@@ -79,7 +82,7 @@ impl RedisCache {
         }
         let client =
             redis::Client::open(info.set_redis_settings(redis)).map_err(CacheError::new)?;
-        Ok(Self { client, config, connection: OnceCell::new() })
+        Ok(Self { client, config, clock, connection: OnceCell::new() })
     }
 
     async fn connection(&self) -> Result<ConnectionManager, CacheError> {
@@ -96,12 +99,29 @@ impl RedisCache {
     }
 }
 
+impl RedisCache {
+    /// Runs an operation within its time, in which it may have to connect. Those that wait for the
+    /// same connection wait together, not one after the other.
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, CacheError>>,
+    ) -> Result<T, CacheError> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.clock.sleep(self.config.timeout) => {
+                Err(CacheError::new(format!("{} did not answer in time", self.config.endpoint)))
+            }
+        }
+    }
+}
+
 impl ResultCache for RedisCache {
     fn get<'a>(
         &'a self,
         keys: &'a [CacheKey],
     ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, CacheError>> {
-        async move {
+        self.in_time(async move {
             if keys.is_empty() {
                 return Ok(Vec::new());
             }
@@ -113,12 +133,12 @@ impl ResultCache for RedisCache {
             let found: Vec<Option<Vec<u8>>> =
                 command.query_async(&mut connection).await.map_err(CacheError::new)?;
             Ok(found.into_iter().map(|value| value.map(Bytes::from)).collect())
-        }
+        })
         .boxed()
     }
 
     fn put(&self, entries: Vec<(CacheKey, Bytes)>) -> BoxFuture<'_, Result<(), CacheError>> {
-        async move {
+        self.in_time(async move {
             let mut connection = self.connection().await?;
             let mut pipeline = redis::pipe();
             for (key, value) in &entries {
@@ -129,7 +149,7 @@ impl ResultCache for RedisCache {
                 command.ignore();
             }
             pipeline.exec_async(&mut connection).await.map_err(CacheError::new)
-        }
+        })
         .boxed()
     }
 

@@ -7,6 +7,7 @@ use logql::request::QueryRequest;
 use logql::source::Shard;
 use model::answer::{Answer, QueryStats, ResultStream, Value};
 
+use super::held::Held;
 use super::pieces::{Pieces, Ran};
 use super::with_warnings;
 use crate::merge::merge_logs;
@@ -43,15 +44,21 @@ pub(super) async fn answer(
     let mut before = Vec::new();
     let mut entries = 0;
     let mut next = 0;
-    let mut wave = 1;
+    let (mut wave, mut wave_max) = (1, pieces.parallelism());
     while next < plan.pieces.len() && entries < limit {
         let end = plan.pieces.len().min(next + wave);
-        for streams in wave_of(pieces, plan, &plan.pieces[next..end], query, &mut gathered).await? {
+        let asked = &plan.pieces[next..end];
+        let Some(answers) = wave_of(pieces, plan, asked, query, &mut gathered).await? else {
+            // Fewer of them may fill the limit.
+            (wave, wave_max) = (1, 1);
+            continue;
+        };
+        for streams in answers {
             before.push(entries);
             entries += count(&streams);
             gathered.parts.push(streams);
         }
-        (next, wave) = (end, (wave * 2).min(pieces.parallelism()));
+        (next, wave) = (end, (wave * 2).min(wave_max));
     }
     // Pieces beyond the limit are not part of the answer.
     let needed = before.iter().take_while(|before| **before < limit).count();
@@ -75,27 +82,37 @@ pub(super) async fn answer(
     Ok((with_warnings(answer, gathered.warnings), gathered.waited))
 }
 
-/// The entries of some pieces, in their order.
+/// The entries of some pieces, in their order; `None` when several hold too much together.
 async fn wave_of(
     pieces: &Pieces<'_>,
     plan: &LogPlan,
     wave: &[Piece],
     query: &QueryRequest,
     gathered: &mut Gathered,
-) -> Result<Vec<Vec<ResultStream>>, TaskError> {
+) -> Result<Option<Vec<Vec<ResultStream>>>, TaskError> {
+    // A piece alone is bounded by whoever answers it.
+    let held = if wave.len() > 1 { pieces.held() } else { Held::new(0) };
     let by_shard = |piece: &Piece| plan.shards > 1 && !pieces.is_cached(piece);
     let mut all = Vec::with_capacity(wave.len());
     if wave.iter().any(by_shard) {
         for piece in wave {
-            all.push(shards_of(pieces, piece, plan.shards, query, gathered).await?);
+            let streams = shards_of(pieces, piece, plan.shards, query, gathered).await?;
+            if held.add_streams(&streams).is_err() {
+                return Ok(None);
+            }
+            all.push(streams);
         }
-        return Ok(all);
+        return Ok(Some(all));
     }
-    for Ran { mut timed, was_cached } in pieces.answers(wave).await? {
+    let answers = match pieces.answers(wave, &held).await {
+        Err(_) if held.is_over() => return Ok(None),
+        answers => answers?,
+    };
+    for Ran { mut timed, was_cached } in answers {
         gathered.count(&mut timed, was_cached);
         all.push(streams_of(timed)?);
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
 /// The entries of a piece, put together from parts of the streams where that is certain.
@@ -106,13 +123,21 @@ async fn shards_of(
     query: &QueryRequest,
     gathered: &mut Gathered,
 ) -> Result<Vec<ResultStream>, TaskError> {
-    let shards = (0..of).map(|index| pieces.run_shard(piece, Shard { index, of }));
-    let mut parts = Vec::new();
-    for mut timed in try_join_all(shards).await? {
+    let held = pieces.held();
+    let shards = (0..of).map(|index| pieces.run_shard(piece, Shard { index, of }, &held));
+    let answers = match try_join_all(shards).await {
+        // The parts hold too much together; the whole is cut off at the limit.
+        Err(_) if held.is_over() => Vec::new(),
+        answers => answers?,
+    };
+    let mut parts = Vec::with_capacity(answers.len());
+    for mut timed in answers {
         gathered.count(&mut timed, false);
         parts.push(streams_of(timed)?);
     }
-    if let Some(merged) = merge_logs(parts, query.direction, query.limit as usize) {
+    if !parts.is_empty()
+        && let Some(merged) = merge_logs(parts, query.direction, query.limit as usize)
+    {
         return Ok(merged);
     }
     let mut timed = pieces.run(piece.query.clone()).await?;

@@ -39,7 +39,7 @@ pub(super) async fn answer(
     let mut warnings = Vec::new();
     let mut waited = Duration::ZERO;
     let mut values = Vec::with_capacity(plan.pieces.len());
-    for ran in pieces.answers(&plan.pieces).await? {
+    for ran in pieces.answers(&plan.pieces, &pieces.held()).await? {
         let own = ran.timed.answer;
         if !ran.was_cached {
             stats.add(&own.stats);

@@ -6,6 +6,7 @@ use logql::request::{QueryPart, QueryRequest};
 use logql::source::Shard;
 use model::TimeRange;
 
+use super::held::Held;
 use super::{Frontend, Job, Request, nanos};
 use crate::cache::{CacheKey, pack, unpack};
 use crate::limits::Limits;
@@ -20,6 +21,7 @@ pub(super) struct Pieces<'a> {
     request: &'a Request,
     split_ns: i64,
     parallelism: usize,
+    max_memory_bytes: u64,
     /// The rows of every range that a piece reads, as they were before any piece ran.
     versions: HashMap<TimeRange, Version>,
 }
@@ -44,6 +46,7 @@ impl<'a> Pieces<'a> {
             request,
             split_ns: nanos(limits.split_interval),
             parallelism: limits.max_query_parallelism.max(1),
+            max_memory_bytes: limits.max_memory_bytes,
             versions: HashMap::new(),
         };
         let ranges = distinct(job.plan.pieces().iter());
@@ -67,19 +70,33 @@ impl<'a> Pieces<'a> {
         self.parallelism
     }
 
+    /// Counts answers that are gathered at the same time.
+    pub(super) fn held(&self) -> Held {
+        Held::new(self.max_memory_bytes)
+    }
+
     /// Whether a piece's answer may be in the cache, or be kept there.
     pub(super) fn is_cached(&self, piece: &Piece) -> bool {
         self.key(piece).is_some()
     }
 
-    /// Answers of pieces, in their order: kept ones, and new ones for the rest.
-    pub(super) async fn answers(&self, pieces: &[Piece]) -> Result<Vec<Ran>, TaskError> {
+    /// Answers of pieces, in their order: kept ones, and new ones for the rest. `held` counts them.
+    pub(super) async fn answers(
+        &self,
+        pieces: &[Piece],
+        held: &Held,
+    ) -> Result<Vec<Ran>, TaskError> {
         let keys: Vec<Option<CacheKey>> = pieces.iter().map(|piece| self.key(piece)).collect();
         let mut found = self.look_up(&keys).await;
+        found.iter().flatten().try_for_each(|ran| held.add(&ran.timed.answer.value))?;
         let missing: Vec<usize> = (0..pieces.len()).filter(|at| found[*at].is_none()).collect();
         let runs = missing.into_iter().map(|at| {
             let query = pieces[at].query.clone();
-            async move { Ok::<_, TaskError>((at, self.run(query).await?)) }
+            async move {
+                let timed = self.run(query).await?;
+                held.add(&timed.answer.value)?;
+                Ok::<_, TaskError>((at, timed))
+            }
         });
         let runs = futures_util::stream::iter(runs).buffer_unordered(self.parallelism);
         let new: Vec<(usize, Timed)> = runs.try_collect().await?;
@@ -90,10 +107,17 @@ impl<'a> Pieces<'a> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// The answer of a piece over some of the streams, computed anew.
-    pub(super) async fn run_shard(&self, piece: &Piece, shard: Shard) -> Result<Timed, TaskError> {
+    /// The answer of a piece over some of the streams, computed anew. `held` counts it.
+    pub(super) async fn run_shard(
+        &self,
+        piece: &Piece,
+        shard: Shard,
+        held: &Held,
+    ) -> Result<Timed, TaskError> {
         let part = Some(QueryPart { shard: Some(shard) });
-        self.run(QueryRequest { part, ..piece.query.clone() }).await
+        let timed = self.run(QueryRequest { part, ..piece.query.clone() }).await?;
+        held.add(&timed.answer.value)?;
+        Ok(timed)
     }
 
     /// The answer of a query, computed anew.

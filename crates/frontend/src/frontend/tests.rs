@@ -24,11 +24,17 @@ struct Rig {
 }
 
 fn rig(config: Config, rows: Streams, cached: bool) -> Rig {
+    rig_holding(Limits::default().max_memory_bytes, config, rows, cached)
+}
+
+/// A rig in which a query may hold so many bytes.
+fn rig_holding(max_memory_bytes: u64, config: Config, rows: Streams, cached: bool) -> Rig {
     let executor = EngineExecutor::new(rows, INTERVAL);
     let metrics = Metrics::default();
     let limits = Limits {
         split_interval: Duration::from_nanos(INTERVAL as u64),
         query_timeout: Duration::from_secs(10),
+        max_memory_bytes,
         ..Limits::default()
     };
     let cache = || Arc::new(EmbeddedCache::new(64 << 20)) as Arc<dyn ResultCache>;
@@ -273,5 +279,22 @@ proptest! {
             let asked = between(RATE, start * 10, end * 10);
             assert_eq!(rig.value(&asked).await, rig.expected(&asked));
         });
+    }
+}
+
+#[tokio::test]
+async fn pieces_that_hold_too_much_together_are_refused_or_asked_one_by_one() {
+    let metric = between(r#"rate({app=~".+"}[20s])"#, 0, 190);
+    let lines = QueryRequest { limit: 300, ..between(r#"{app=~".+"} |= "n""#, 0, 200) };
+    let sharded = Config { shard_bytes: 1, shards_max: 4, ..Config::default() };
+    for config in [Config::default(), sharded] {
+        let rig = rig_holding(20_000, config, rows(), false);
+        rig.executor.stored_bytes.store(4, Ordering::Relaxed);
+        assert_eq!(rig.value(&lines).await, rig.expected(&lines));
+        let rig = rig_holding(600, config, rows(), false);
+        rig.executor.stored_bytes.store(4, Ordering::Relaxed);
+        let error = rig.ask(&metric).await.unwrap_err();
+        assert!(error.message.contains("more than 600 bytes of memory"), "{error}");
+        assert_eq!(rig.value(&lines).await, rig.expected(&lines));
     }
 }

@@ -256,6 +256,7 @@ async fn what_replicas_hold_is_counted_once() {
         .collect();
     let stored = rig.upload(&rows[..10], 0).await;
     let head = |holder: u64, rows: &[TestRow]| TestHead {
+        warning: None,
         rows: rows.to_vec(),
         holder,
         ..TestHead::default()

@@ -25,6 +25,8 @@ const TENANTS_MAX: usize = 1024;
 pub(crate) struct Hidden {
     /// The rules and the time; `None` when nothing expires.
     expiry: Option<(Arc<Retention>, Timestamp)>,
+    /// Whether delete requests in force hide rows.
+    hides_deleted: bool,
     removals: Arc<[Removal]>,
 }
 
@@ -53,7 +55,7 @@ impl CompiledRemovals {
         } else {
             Arc::default()
         };
-        Hidden { expiry, removals }
+        Hidden { expiry, hides_deleted: limits.hides_deleted, removals }
     }
 
     fn compiled(&self, tenant: &TenantId, deletes: Arc<Deletes>) -> Arc<[Removal]> {
@@ -80,6 +82,11 @@ impl Hidden {
     pub(crate) fn before(&self) -> Timestamp {
         let all = self.expiry.as_ref().and_then(|(rules, now)| rules.cutoff_of_all(*now));
         all.unwrap_or(Timestamp::MIN)
+    }
+
+    /// Whether delete requests in force hide rows.
+    pub(crate) fn hides_deleted(&self) -> bool {
+        self.hides_deleted
     }
 
     /// Whether some row between two times (inclusive) may be hidden.

@@ -219,7 +219,8 @@ impl TenantSource {
     /// Feeds `hash` with what stands for the rows of some selectors in ranges inside `total`;
     /// answers for each range whether that is all of them, and its stored bytes.
     ///
-    /// It is not while rows of the range are in heads, or may have expired.
+    /// It is not while rows of the range are in heads, or may have expired, or while some heads
+    /// cannot be read.
     pub(crate) fn versions(
         &self,
         selectors: &[Vec<Matcher>],
@@ -228,11 +229,12 @@ impl TenantSource {
         versions: &mut [VersionHash],
     ) -> Result<(), SourceError> {
         let deletes = self.shared.store.deletes();
+        let hides_deleted = self.hidden.hides_deleted();
         for (range, version) in ranges.iter().zip(&mut *versions) {
             version.hash.update(self.tenant.as_str().as_bytes());
             for request in deletes.of(&self.tenant) {
                 let range = request.range().intersect(range);
-                if request.is_in_force() && !range.is_empty() {
+                if hides_deleted && request.is_in_force() && !range.is_empty() {
                     version.hash.update(request.id.as_bytes());
                 }
             }
@@ -241,9 +243,10 @@ impl TenantSource {
         for matchers in selectors {
             let view = self.view(matchers, total)?;
             let heads = view.heads_left(&Selection::all(matchers, total))?;
+            let knows_heads = view.heads.warnings().is_empty();
             for (at, (range, version)) in ranges.iter().zip(&mut *versions).enumerate() {
                 let overlaps = |(piece, _): &NumberedPiece| range.overlaps(piece.first, piece.last);
-                version.is_whole &= !heads.iter().any(overlaps);
+                version.is_whole &= knows_heads && !heads.iter().any(overlaps);
                 version.hash.update(&(at as u64).to_le_bytes());
                 for segment in view.catalog.select(&self.tenant, *range) {
                     version.hash.update(segment.name.to_string().as_bytes());

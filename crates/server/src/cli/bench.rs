@@ -86,7 +86,7 @@ impl Bench {
             svg: self.svg,
         };
         let report = ::bench::run(&plan, &mut |what| eprintln!("{what} …"))
-            .map_err(|error| Failure(chain(&error)))?;
+            .map_err(|error| Failure::Told(chain(&error)))?;
         print_line(&report)
     }
 }

@@ -88,7 +88,7 @@ impl Check {
             print_line(&format!("{} delete requests", requests.len()))?;
         }
         if damaged > 0 {
-            return Err(Failure(format!("{damaged} objects are damaged")));
+            return Err(Failure::Told(format!("{damaged} objects are damaged")));
         }
         Ok(())
     }
@@ -122,8 +122,8 @@ impl Check {
         ))?;
         match (found.missed, unread) {
             (0, 0) => Ok(()),
-            (0, unread) => Err(Failure(format!("{unread} segments are damaged"))),
-            (missed, _) => Err(Failure(format!("{missed} blocks hold what was ruled out"))),
+            (0, unread) => Err(Failure::Told(format!("{unread} segments are damaged"))),
+            (missed, _) => Err(Failure::Told(format!("{missed} blocks hold what was ruled out"))),
         }
     }
 }

@@ -4,9 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use http::StatusCode;
+use http::{StatusCode, header};
+use reqwest::{ClientBuilder, RequestBuilder, Upgraded};
 use runtime::clock::{Clock, SystemClock};
 use serde_json::Value;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::Failure;
 
@@ -67,6 +72,9 @@ pub struct Server {
     pub max_backoff: u64,
 }
 
+/// A websocket to the store.
+pub type Socket = WebSocketStream<Upgraded>;
+
 /// Speaks to the store.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -82,7 +90,25 @@ impl Client {
     ///
     /// [`Failure`] when a file that a flag names cannot be read.
     pub fn new(server: &Server) -> Result<Self, Failure> {
-        let mut builder = reqwest::Client::builder().timeout(Duration::from_secs(600));
+        Self::build(server, reqwest::Client::builder().timeout(Duration::from_secs(600)))
+    }
+
+    /// Prepares to open websockets, for which HTTP/2 is of no use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`].
+    pub fn for_websockets(server: &Server) -> Result<Self, Failure> {
+        let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(30));
+        Self::build(server, builder.http1_only())
+    }
+
+    fn build(server: &Server, mut builder: ClientBuilder) -> Result<Self, Failure> {
+        let addr = &server.addr;
+        if !addr.starts_with("http://") && !addr.starts_with("https://") {
+            let text = format!("--addr {addr}: write it like http://localhost:3100");
+            return Err(Failure::Told(text));
+        }
         if let Some(path) = &server.ca_cert {
             let text = read(path)?;
             let certificate = reqwest::Certificate::from_pem(&text)
@@ -142,12 +168,7 @@ impl Client {
 
     /// Asks once. With a failure comes whether asking again may help.
     async fn ask(&self, path: &str, params: &[(&str, String)]) -> Result<String, (Failure, bool)> {
-        let url = format!("{}{path}?{}", self.server.addr.trim_end_matches('/'), encode(params));
-        let mut request = self.http.get(url);
-        for (name, value) in self.headers() {
-            request = request.header(name, value);
-        }
-        let answer = request.send().await.map_err(|error| {
+        let answer = self.get(path, params).send().await.map_err(|error| {
             (Failure::new(&format!("ask {}", self.server.addr), root_cause(&error)), true)
         })?;
         let status = answer.status();
@@ -157,11 +178,19 @@ impl Client {
             return Ok(text);
         }
         let is_busy = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-        Err((Failure(format!("the server answered {status}: {}", text.trim())), is_busy))
+        Err((Failure::Told(format!("the server answered {status}: {}", text.trim())), is_busy))
+    }
+
+    fn get(&self, path: &str, params: &[(&str, String)]) -> RequestBuilder {
+        let url = format!("{}{path}?{}", self.server.addr.trim_end_matches('/'), encode(params));
+        let request = self.http.get(url);
+        self.headers()
+            .into_iter()
+            .fold(request, |request, (name, value)| request.header(name, value))
     }
 
     /// Headers of every request: tenant, credentials, tags.
-    pub fn headers(&self) -> Vec<(&str, String)> {
+    fn headers(&self) -> Vec<(&str, String)> {
         use base64::Engine as _;
         let mut headers = Vec::new();
         if let Some(tenant) = &self.server.org_id {
@@ -184,10 +213,42 @@ impl Client {
         headers
     }
 
-    /// The websocket address of a path with parameters.
-    pub fn websocket(&self, path: &str, params: &[(&str, String)]) -> String {
-        let address = self.server.addr.trim_end_matches('/').replacen("http", "ws", 1);
-        format!("{address}{path}?{}", encode(params))
+    /// Opens a websocket on a path with parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] with the server's own words when it refuses.
+    pub async fn websocket(
+        &self,
+        path: &str,
+        params: &[(&str, String)],
+    ) -> Result<Socket, Failure> {
+        let failed = |error: reqwest::Error| Failure::new(&self.connecting(), root_cause(&error));
+        let key = generate_key();
+        let request = self
+            .get(path, params)
+            .header(header::CONNECTION, "Upgrade")
+            .header(header::UPGRADE, "websocket")
+            .header(header::SEC_WEBSOCKET_VERSION, "13")
+            .header(header::SEC_WEBSOCKET_KEY, &key);
+        let answer = request.send().await.map_err(failed)?;
+        let status = answer.status();
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            let text = answer.text().await.unwrap_or_default();
+            return Err(Failure::Told(format!("the server answered {status}: {}", text.trim())));
+        }
+        let accepted = answer.headers().get(header::SEC_WEBSOCKET_ACCEPT);
+        if accepted.is_none_or(|accepted| {
+            accepted.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()
+        }) {
+            return Err(Failure::new(&self.connecting(), "it agreed to another websocket"));
+        }
+        let upgraded = answer.upgrade().await.map_err(failed)?;
+        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
+    }
+
+    fn connecting(&self) -> String {
+        format!("connect to {}", self.server.addr)
     }
 }
 

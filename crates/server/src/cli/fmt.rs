@@ -34,7 +34,7 @@ impl Fmt {
                 text
             }
         };
-        let expr = logql::parse(text.trim()).map_err(|error| Failure(error.to_string()))?;
+        let expr = logql::parse(text.trim()).map_err(|error| Failure::Told(error.to_string()))?;
         print_line(&logql::format_query(&expr))
     }
 }

@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use model::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::Failure;
+
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Form {
@@ -45,11 +47,12 @@ impl Printer {
     ///
     /// # Errors
     ///
-    /// When stdout is closed; the reader has seen enough.
-    pub fn print<'l>(&self, lines: impl IntoIterator<Item = &'l Shown>) -> io::Result<()> {
+    /// [`Failure`] when stdout cannot be written, or is read no more.
+    pub fn print<'l>(&self, lines: impl IntoIterator<Item = &'l Shown>) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
-        lines.into_iter().try_for_each(|shown| self.write(shown, &mut out))?;
-        out.flush()
+        let mut lines = lines.into_iter();
+        let written = lines.try_for_each(|shown| self.write(shown, &mut out));
+        written.and_then(|()| out.flush()).map_err(Failure::printing)
     }
 
     fn write(&self, shown: &Shown, out: &mut impl Write) -> io::Result<()> {

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use runtime::clock::{Clock, SystemClock};
+use serde_json::Value;
 
 /// How often the line changes.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -28,6 +29,13 @@ impl Progress {
             self.clear();
             // Nobody reads it when it cannot be written.
             let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Writes what an answer warns of.
+    pub fn tell_warnings(self, answer: &Value) {
+        for warning in answer["warnings"].as_array().into_iter().flatten() {
+            self.tell(&format!("warning: {}", warning.as_str().unwrap_or("")));
         }
     }
 

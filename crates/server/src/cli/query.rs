@@ -132,7 +132,8 @@ impl<'a> Pages<'a> {
         let mut body = first;
         while let Some(fresh) = self.take(&body)? {
             self.printed += fresh.len() as u64;
-            if printer.print(&fresh).is_err() || self.is_last() {
+            printer.print(&fresh)?;
+            if self.is_last() {
                 break;
             }
             let at = if self.query.forward { self.start } else { self.end };
@@ -213,9 +214,7 @@ impl<'a> Pages<'a> {
         let what = format!("{} lines, asking for more", self.printed);
         let asked = client.json("/loki/api/v1/query_range", &params);
         let body = progress.during(&what, asked).await?;
-        for warning in body["warnings"].as_array().into_iter().flatten() {
-            progress.tell(&format!("warning: {}", warning.as_str().unwrap_or("")));
-        }
+        progress.tell_warnings(&body);
         if query.stats {
             progress.tell(&body["data"]["stats"]["summary"].to_string());
         }
@@ -240,7 +239,9 @@ impl InstantQuery {
         let mut params = vec![("query", self.query.clone()), ("limit", self.limit.to_string())];
         params.extend(self.now.map(|now| ("time", now.0.to_string())));
         let asked = client.json("/loki/api/v1/query", &params);
-        let body = Progress::new(self.quiet).during("asking", asked).await?;
+        let progress = Progress::new(self.quiet);
+        let body = progress.during("asking", asked).await?;
+        progress.tell_warnings(&body);
         print_rows(&body["data"]["result"], self.output)
     }
 }
@@ -272,5 +273,5 @@ pub fn print_json(value: &Value) -> Result<(), Failure> {
 ///
 /// [`Failure`] when stdout is closed.
 pub fn print_line(text: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout(), "{text}").map_err(|error| Failure::new("print", error))
+    writeln!(std::io::stdout(), "{text}").map_err(Failure::printing)
 }

@@ -7,21 +7,14 @@ use futures_util::StreamExt;
 use model::Timestamp;
 use runtime::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::Failure;
-use super::client::{Client, Server};
+use super::client::{Client, Server, Socket};
 use super::output::{Form, Printer, lines_of};
 use super::progress::Progress;
 use super::time;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Show lines as they arrive
 #[derive(Debug, Args)]
@@ -60,33 +53,22 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// With this reason the server ends a tail that is old.
 const TOO_OLD: &str = "reached tail max duration limit";
 
-/// How a connection ended.
-enum Ended {
-    /// The reader has seen enough, or the server said goodbye.
-    Done,
-    /// The connection broke or is too old: the tail goes on with another.
-    Again(String),
-}
-
 impl Tail {
-    /// Connects and prints until the server or the reader ends it. A broken connection is made
+    /// Connects and prints until the server ends it, or nobody reads. A broken connection is made
     /// anew, from the last line on.
     ///
     /// # Errors
     ///
     /// [`Failure`] when the connection cannot be made, or not anew.
     pub async fn run(self) -> Result<(), Failure> {
-        let client = Client::new(&self.server)?;
+        let client = Client::for_websockets(&self.server)?;
         let progress = Progress::new(self.quiet);
         let mut last: Option<Timestamp> = self.from.map(|from| Timestamp(from.0 - 1));
         let mut left = FRESH_STARTS;
         let mut socket = self.connect(&client, last).await?;
         loop {
             let before = last;
-            let why = match self.follow(&mut socket, &mut last, progress).await? {
-                Ended::Done => return Ok(()),
-                Ended::Again(why) => why,
-            };
+            let why = self.follow(&mut socket, &mut last, progress).await?;
             left = if last == before { left } else { FRESH_STARTS };
             progress.tell(&format!("{why}; connecting again"));
             socket = loop {
@@ -108,31 +90,17 @@ impl Tail {
             ("delay_for", self.delay_for.to_string()),
         ];
         params.extend(last.map(|last| ("start", (last.0 + 1).to_string())));
-        let address = client.websocket("/loki/api/v1/tail", &params);
-        let mut request = address
-            .as_str()
-            .into_client_request()
-            .map_err(|error| Failure::new(&format!("connect to {address}"), error))?;
-        for (name, value) in client.headers() {
-            let header = HeaderName::try_from(name)
-                .map_err(|error| Failure::new(&format!("send {name}"), error))?;
-            let value = HeaderValue::from_str(&value)
-                .map_err(|error| Failure::new(&format!("send {name}"), error))?;
-            request.headers_mut().insert(header, value);
-        }
-        let connected = tokio_tungstenite::connect_async(request).await;
-        connected.map(|(socket, _)| socket).map_err(|error| {
-            Failure::new(&format!("connect to {}", self.server.addr), told(&error))
-        })
+        client.websocket("/loki/api/v1/tail", &params).await
     }
 
-    /// Prints what arrives; `last` becomes the newest time.
+    /// Prints what arrives, until the connection breaks or is too old; answers why. `last` becomes
+    /// the newest time.
     async fn follow(
         &self,
         socket: &mut Socket,
         last: &mut Option<Timestamp>,
         progress: Progress,
-    ) -> Result<Ended, Failure> {
+    ) -> Result<String, Failure> {
         let printer = Printer::new(self.output, !self.no_labels);
         while let Some(message) = socket.next().await {
             match message {
@@ -145,36 +113,25 @@ impl Tail {
                     }
                     let lines = lines_of(&json!({"data": {"result": frame["streams"]}}), true);
                     *last = lines.last().map(|shown| shown.timestamp).max(*last);
-                    if printer.print(&lines).is_err() {
-                        return Ok(Ended::Done);
-                    }
+                    printer.print(&lines)?;
                 }
                 Ok(Message::Close(Some(frame))) if frame.reason == TOO_OLD => {
-                    return Ok(Ended::Again(TOO_OLD.to_owned()));
+                    return Ok(TOO_OLD.to_owned());
                 }
                 Ok(Message::Close(Some(frame))) if frame.code == CloseCode::Error => {
-                    return Err(Failure(format!("the server ended the tail: {}", frame.reason)));
+                    return Err(Failure::Told(format!(
+                        "the server ended the tail: {}",
+                        frame.reason
+                    )));
                 }
                 Ok(Message::Close(frame)) => {
                     let reason = frame.map_or_else(String::new, |frame| frame.reason.to_string());
-                    return Ok(Ended::Again(format!("the server ended the tail: {reason}")));
+                    return Ok(format!("the server ended the tail: {reason}"));
                 }
                 Ok(_) => {}
-                Err(error) => return Ok(Ended::Again(error.to_string())),
+                Err(error) => return Ok(error.to_string()),
             }
         }
-        Ok(Ended::Again("the connection is closed".to_owned()))
-    }
-}
-
-/// What the server said, when it refused to be tailed.
-fn told(error: &Error) -> String {
-    match error {
-        Error::Http(answer) => {
-            let body = answer.body().as_deref().unwrap_or_default();
-            let text = String::from_utf8_lossy(body);
-            format!("the server answered {}: {}", answer.status(), text.trim())
-        }
-        other => other.to_string(),
+        Ok("the connection is closed".to_owned())
     }
 }

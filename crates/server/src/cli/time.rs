@@ -34,7 +34,7 @@ impl Range {
         let end = self.to.unwrap_or_else(|| SystemClock.now());
         let start = self.from.unwrap_or_else(|| end.minus(self.since));
         if start >= end {
-            return Err(Failure(format!("nothing lies between {start} and {end}")));
+            return Err(Failure::Told(format!("nothing lies between {start} and {end}")));
         }
         Ok((start, end))
     }

@@ -128,7 +128,8 @@ fn cache(app: &App) -> Result<Option<Arc<dyn ResultCache>>, Failure> {
             timeout: cache.redis.timeout,
             expiration: expiration(cache.redis.expiration),
         };
-        return Ok(Some(Arc::new(RedisCache::new(redis)?)));
+        let redis = RedisCache::new(redis, Arc::clone(&app.clock))?;
+        return Ok(Some(Arc::new(redis)));
     }
     let addresses = addresses(&cache.memcached);
     if !addresses.is_empty() {

@@ -9,6 +9,7 @@ use runtime::service::Service;
 
 use crate::app::App;
 use crate::grpc::Scheduler;
+use crate::limits::RoleLimits;
 use crate::remote::scheduler::SchedulerOfCore;
 
 pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
@@ -20,7 +21,9 @@ pub(super) fn build(app: &Arc<App>) -> Result<Service, Failure> {
     let core = SchedulerCore::new(config, Arc::clone(&app.clock), metrics);
     let app = Arc::clone(app);
     let service = Service::builder("query-scheduler").starting(move |_| async move {
-        let role = Arc::new(SchedulerOfCore::new(core));
+        let overrides = Arc::clone(&app.overrides);
+        let max_queriers = RoleLimits::new(overrides, |limits| limits.max_queriers_per_tenant);
+        let role = Arc::new(SchedulerOfCore::new(core, Arc::new(max_queriers)));
         app.parts.scheduler.fill(Arc::new(Scheduler(role)));
         Ok(())
     });

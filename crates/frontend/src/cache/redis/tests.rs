@@ -19,7 +19,8 @@ fn key(number: u64) -> CacheKey {
 
 fn cache(endpoint: String) -> RedisCache {
     let timeout = Duration::from_secs(10);
-    RedisCache::new(RedisConfig { endpoint, timeout, ..RedisConfig::default() }).unwrap()
+    let config = RedisConfig { endpoint, timeout, ..RedisConfig::default() };
+    RedisCache::new(config, Arc::new(SystemClock)).unwrap()
 }
 
 async fn line(stream: &mut BufReader<TcpStream>) -> Option<String> {
@@ -109,7 +110,8 @@ async fn a_server_that_is_gone_is_an_error() {
     let address = gone.local_addr().unwrap().to_string();
     drop(gone);
     assert!(cache(address).get(&[key(1)]).await.is_err());
-    assert!(RedisCache::new(RedisConfig { endpoint: "a:b".into(), ..Default::default() }).is_err());
+    let config = RedisConfig { endpoint: "a:b".into(), ..RedisConfig::default() };
+    assert!(RedisCache::new(config, Arc::new(SystemClock)).is_err());
 }
 
 /// A process that is stopped when the test ends.
@@ -138,4 +140,20 @@ async fn the_real_server_understands_us() {
     let up = futures_util::future::select(Box::pin(up), SystemClock.sleep(Duration::from_secs(30)));
     assert!(matches!(up.await, futures_util::future::Either::Left(_)));
     exercise(&cache(address.to_string())).await;
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_holds_nobody_up_for_longer_than_the_timeout() {
+    // Connections are taken by the operating system, and nobody ever answers on them.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = silent.local_addr().unwrap().to_string();
+    let timeout = Duration::from_millis(100);
+    let config = RedisConfig { endpoint, timeout, ..RedisConfig::default() };
+    let cache = RedisCache::new(config, Arc::new(SystemClock)).unwrap();
+    let begun = SystemClock.monotonic();
+    let keys = [key(1)];
+    let gets = futures_util::future::join_all((0..40).map(|_| cache.get(&keys))).await;
+    assert!(gets.iter().all(Result::is_err));
+    let took = SystemClock.monotonic().saturating_sub(begun);
+    assert!(took < 10 * timeout, "{took:?}");
 }

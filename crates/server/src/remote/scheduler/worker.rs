@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use frontend::wire::{decode_task, encode_outcome};
-use frontend::{Executor, TaskError};
+use frontend::{Executor, TaskAnswer, TaskError};
 use futures_util::StreamExt as _;
 use model::ErrorKind;
 use rpc::Peer;
@@ -18,6 +18,9 @@ use tokio::sync::mpsc;
 
 use super::{RECONNECT, messages};
 
+/// What a message carries around an answer, with room to spare.
+const ENVELOPE_BYTES: usize = 1 << 10;
+
 /// Works for one scheduler, for ever: at most `slots` tasks at once.
 pub async fn serve(
     address: String,
@@ -27,6 +30,7 @@ pub async fn serve(
     clock: Arc<dyn Clock>,
 ) {
     let mut backoff = Backoff::new(RECONNECT);
+    let answer_bytes_max = answer_bytes_max(&peer);
     loop {
         let (say, said) = mpsc::unbounded_channel();
         // The first message; the receiver is held here.
@@ -41,7 +45,12 @@ pub async fn serve(
                     running.retain(|_, work| !work.0.is_finished());
                     match order {
                         ToWorker::Task { id, task } => {
-                            let work = work(id, task, Arc::clone(&executor), say.clone());
+                            let (executor, say) = (Arc::clone(&executor), say.clone());
+                            let work = async move {
+                                let outcome = outcome_of(&task, &*executor, answer_bytes_max).await;
+                                // The scheduler may have gone; then nobody waits for the answer.
+                                let _ = say.send(FromWorker::Done { id, outcome: Ok(outcome) });
+                            };
                             running.insert(id, AbortOnDrop(task::spawn("query task", work)));
                         }
                         ToWorker::Cancel { id } => drop(running.remove(&id)),
@@ -56,20 +65,37 @@ pub async fn serve(
     }
 }
 
-/// Runs one task. At most one answer for each running task waits to be sent.
-async fn work(
-    id: u64,
-    bytes: Bytes,
-    executor: Arc<dyn Executor>,
-    say: mpsc::UnboundedSender<FromWorker>,
-) {
-    let outcome = match decode_task(&bytes) {
-        Ok(task) => executor.run(task).await.map_err(elsewhere),
+/// Bytes of the largest answer that reaches its frontend. A longer message would break the
+/// connection, and with it everything else that is under way there.
+fn answer_bytes_max(peer: &Peer) -> usize {
+    let message = peer.message_bytes_max().min(rpc::MESSAGE_BYTES_MAX);
+    message.saturating_sub(ENVELOPE_BYTES)
+}
+
+/// Runs one task; answers its outcome as bytes. At most one for each running task waits to be sent.
+async fn outcome_of(task: &[u8], executor: &dyn Executor, answer_bytes_max: usize) -> Bytes {
+    let outcome = match decode_task(task) {
+        // Its frontend waits for an answer, and the scheduler for the place.
+        Ok(task) => {
+            task::contain(executor.run(task)).await.unwrap_or_else(panicked).map_err(elsewhere)
+        }
         Err(error) => Err(TaskError::new(ErrorKind::Invalid, error.to_string())),
     };
-    let outcome = Ok(encode_outcome(&outcome).into());
-    // The scheduler may have gone; then nobody waits for the answer.
-    let _ = say.send(FromWorker::Done { id, outcome });
+    let bytes = encode_outcome(&outcome);
+    if bytes.len() <= answer_bytes_max {
+        return bytes.into();
+    }
+    let text = format!(
+        "the answer has {} bytes, and at most {answer_bytes_max} can be sent between processes; \
+         select fewer streams, a shorter time range, or a lower limit",
+        bytes.len()
+    );
+    encode_outcome(&Err(TaskError::new(ErrorKind::Invalid, text))).into()
+}
+
+fn panicked(panic: task::Panicked) -> Result<TaskAnswer, TaskError> {
+    tracing::error!(panic = panic.message, "a query panicked");
+    Err(TaskError::new(ErrorKind::Internal, "internal error"))
 }
 
 /// What this querier cannot do now, another one may.
@@ -77,4 +103,41 @@ fn elsewhere(error: TaskError) -> TaskError {
     let retryable =
         error.retryable || (error.kind == ErrorKind::Unavailable && error.stopped.is_none());
     TaskError { retryable, ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use frontend::wire::{decode_outcome, encode_task};
+    use frontend::{HttpResponse, Task, Work};
+    use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
+    use model::TenantId;
+
+    use super::*;
+
+    /// Answers so many bytes.
+    struct Answers(usize);
+
+    impl Executor for Answers {
+        fn run(&self, _task: Task) -> BoxFuture<'_, Result<TaskAnswer, TaskError>> {
+            let body = Bytes::from(vec![b'x'; self.0]);
+            let response = HttpResponse { status: 200, headers: Vec::new(), body };
+            std::future::ready(Ok(TaskAnswer::Http(response))).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_no_message_holds_is_an_error_of_its_own_query() {
+        let tenants = vec![TenantId::anonymous()];
+        let task = Task { tenants, actor: Vec::new(), work: Work::Http(Default::default()) };
+        let ask = async |bytes| {
+            let outcome = outcome_of(&encode_task(&task), &Answers(bytes), 1000).await;
+            assert!(outcome.len() <= 1000);
+            decode_outcome(&outcome).unwrap()
+        };
+        assert!(ask(900).await.is_ok());
+        let error = ask(1000).await.unwrap_err();
+        assert_eq!((error.kind, error.retryable), (ErrorKind::Invalid, false));
+        assert!(error.message.contains("at most 1000 can be sent"), "{}", error.message);
+    }
 }
