@@ -29,10 +29,11 @@ pub trait ColumnLines: Debug + Send + Sync {
     /// ASCII is [`RowMatch::Maybe`].
     fn find(&self, text: &[u8], ignores_case: bool, wanted: &[bool]) -> Vec<ShapeMatch>;
 
-    /// The scalar members of the JSON objects that all lines of a shape are, in order.
+    /// The scalar members of the JSON objects that all lines of a shape are, in order, and the arrays
+    /// and empty objects among them.
     ///
-    /// Where there are fields, every line of the shape is an object with exactly these scalars,
-    /// blanks around it, and nothing else but arrays and objects without scalars. No key and no
+    /// Where there are fields, every line of the shape begins with an object that has exactly these
+    /// members, and nothing but blanks follows it. What arrays hold is not looked at. No key and no
     /// value holds an escape, a quote or a control character; numbers are valid. Keys and strings
     /// may hold bytes that are no UTF-8, and a key may occur twice.
     fn json_fields(&self, shape: u32) -> Option<Vec<LineField>>;
@@ -112,6 +113,8 @@ pub enum FieldKind {
     Bool,
     /// `null`.
     Null,
+    /// A JSON array, or an object without members; such a field has no parts.
+    Container,
 }
 
 /// A field that all lines of a shape have.

@@ -12,6 +12,7 @@ use model::column_lines::{ColumnLines, FieldPart};
 use super::column_codes::Combined;
 use super::column_plan::{ColumnRow, make_clean};
 use super::hints::Reduction;
+use super::names::without_suffix;
 use super::program::{Program, Step};
 use super::{Pipeline, Scratch};
 use crate::source::{Batch, StreamRun};
@@ -85,12 +86,16 @@ pub(super) fn is_fit(program: &Program, reduction: &Reduction, unwrapped: Option
     {
         return false;
     }
+    // A suffixed name may be that of something else that was renamed.
+    if unwrapped.is_some_and(|name| without_suffix(name).is_some()) {
+        return false;
+    }
     let mut names = Vec::new();
     let mut parsers = 0;
     let mut filters_only = true;
     for step in &program.steps {
         match step {
-            Step::Json | Step::Logfmt(_) => parsers += 1,
+            Step::Json | Step::JsonPaths(_) | Step::Logfmt(_) => parsers += 1,
             Step::Filter(filter) => filter.names(&mut names),
             Step::Drop(_) | Step::Keep(_) => filters_only = false,
             _ => return false,
@@ -185,13 +190,21 @@ impl Pipeline {
         }
         let of = |fields: Option<_>| fields.unwrap_or_default();
         let (json, logfmt) = (of(columns.json(at.shape)), of(columns.logfmt(at.shape)));
-        let fields = || json.iter().chain(logfmt);
+        let (paths, pairs) = (columns.paths(at.shape), columns.pairs(at.shape));
+        let fields = || json.iter().chain(logfmt).chain(of(paths)).chain(of(pairs));
         let lines = at.lines.as_ref();
         let Some(unwrap) = program.unwrap.as_ref().map(super::unwrap::Unwrapper::name) else {
             return Coded::way(Combined::of(lines, fields(), COMBINATIONS_MAX), None);
         };
+        // Which of several pairs a label gets is decided row by row.
+        if pairs.is_some() {
+            return Way::Usual;
+        }
         // Of two fields with one name the first counts.
-        let Some(value) = fields().find(|field| field.name == unwrap) else { return Way::Dropped };
+        let Some(value) = fields().find(|field| field.name == unwrap) else {
+            // Paths that lead nowhere still make labels.
+            return if paths.is_some() { Way::Usual } else { Way::Dropped };
+        };
         let others = fields().filter(|field| field.name != unwrap);
         let codes = Combined::of(lines, others, COMBINATIONS_MAX);
         Coded::way(codes, Some(value.parts.clone()))

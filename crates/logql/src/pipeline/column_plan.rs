@@ -45,7 +45,7 @@ impl<'a> ColumnRow<'a> {
 /// A field that a parser sets as a label.
 #[derive(Debug)]
 pub(super) struct PlannedField {
-    /// The label, without regard to conflicts.
+    /// The label, without regard to conflicts; for `logfmt` with keys, the key.
     pub(super) name: NameId,
     pub(super) parts: Vec<FieldPart>,
 }
@@ -61,13 +61,25 @@ impl PlannedField {
         out: &mut Vec<u8>,
     ) {
         let start = out.len();
+        self.append_raw(lines, rank, timestamp, out);
+        make_clean(out, start);
+    }
+
+    /// The same as it stands in the line, text or not.
+    #[inline]
+    pub(super) fn append_raw(
+        &self,
+        lines: &dyn ColumnLines,
+        rank: u32,
+        timestamp: i64,
+        out: &mut Vec<u8>,
+    ) {
         for part in &self.parts {
             match part {
                 FieldPart::Same(text) => out.extend_from_slice(text),
                 FieldPart::Column(column) => lines.append_value(*column, rank, timestamp, out),
             }
         }
-        make_clean(out, start);
     }
 }
 
@@ -80,13 +92,17 @@ pub(super) fn make_clean(value: &mut Vec<u8>, start: usize) {
 }
 
 /// What is decided about a shape.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct ShapePlan {
     /// Whether some stage reads the line itself.
     needs_line: bool,
-    /// What `json` finds, and what `logfmt` does; `None` when the line must tell.
+    /// What `json` finds, what `logfmt` does, and what `json` with paths does; `None` when the line
+    /// must tell.
     json: Option<Vec<PlannedField>>,
     logfmt: Option<Vec<PlannedField>>,
+    paths: Option<Vec<PlannedField>>,
+    /// The pairs whose keys `logfmt` with keys asks for.
+    pairs: Option<Vec<PlannedField>>,
 }
 
 /// What is known of the current batch whose lines were taken apart.
@@ -138,6 +154,16 @@ impl ColumnPlan {
         self.shape(shape)?.logfmt.as_deref()
     }
 
+    /// What `json` with paths finds, likewise: no label twice.
+    pub(super) fn paths(&self, shape: u32) -> Option<&[PlannedField]> {
+        self.shape(shape)?.paths.as_deref()
+    }
+
+    /// What `logfmt` with keys finds, likewise: all pairs with these keys.
+    pub(super) fn pairs(&self, shape: u32) -> Option<&[PlannedField]> {
+        self.shape(shape)?.pairs.as_deref()
+    }
+
     fn shape(&self, shape: u32) -> Option<&ShapePlan> {
         self.shapes.get(shape as usize)?.as_ref().filter(|shape| !shape.needs_line)
     }
@@ -160,7 +186,7 @@ impl ShapePlan {
         plan: &ExtractPlan,
         (labels, keys): (&mut RowLabels, &mut Keys),
     ) -> Self {
-        let mut made = Self { needs_line: false, json: None, logfmt: None };
+        let mut made = Self::default();
         for step in steps {
             let is_known = match step {
                 Step::Json if made.json.is_none() => {
@@ -168,16 +194,26 @@ impl ShapePlan {
                     made.json = fields.map(|fields| json_fields(fields, plan, (labels, keys)));
                     made.json.is_some()
                 }
-                Step::Logfmt(logfmt) if made.logfmt.is_none() => {
+                Step::Logfmt(logfmt) if logfmt.has_extracts() && made.pairs.is_none() => {
+                    let wants = |name| logfmt.asks_for(name);
+                    made.pairs = pairs((lines, shape), wants, plan, labels, keys);
+                    made.pairs.is_some()
+                }
+                Step::Logfmt(logfmt) if !logfmt.has_extracts() && made.logfmt.is_none() => {
                     made.logfmt = logfmt_fields(logfmt, (lines, shape), plan, labels, keys);
                     made.logfmt.is_some()
                 }
+                Step::JsonPaths(paths) if made.paths.is_none() => {
+                    let fields = lines.json_fields(shape);
+                    made.paths = fields.and_then(|fields| paths.planned(&fields));
+                    made.paths.is_some()
+                }
                 // Two stages may have been told different things.
-                Step::Logfmt(_) => false,
+                Step::Logfmt(_) | Step::JsonPaths(_) => false,
                 step => !step.reads_line(),
             };
             if !is_known {
-                return Self { needs_line: true, json: None, logfmt: None };
+                return Self { needs_line: true, ..Self::default() };
             }
         }
         made
@@ -201,7 +237,7 @@ fn json_fields(
             prefix = key.name;
             is_entered &= key.may_prefix;
         }
-        if !is_entered || field.kind == FieldKind::Null {
+        if !is_entered || matches!(field.kind, FieldKind::Null | FieldKind::Container) {
             continue;
         }
         let key = keys.resolve(&mut labels.names, plan, &mut cursor, (prefix, last));
@@ -222,9 +258,19 @@ fn logfmt_fields(
     labels: &mut RowLabels,
     keys: &mut Keys,
 ) -> Option<Vec<PlannedField>> {
-    if stage.has_extracts() {
-        return None;
-    }
+    let planned = pairs((lines, shape), |name| plan.welcomes(name), plan, labels, keys)?;
+    let is_set = |field: &PlannedField| !field.parts.is_empty() || stage.keeps_empty();
+    Some(planned.into_iter().filter(is_set).collect())
+}
+
+/// The pairs whose keys are wanted, in order; `None` when the line must tell.
+fn pairs(
+    (lines, shape): (&dyn ColumnLines, u32),
+    wants: impl Fn(NameId) -> bool,
+    plan: &ExtractPlan,
+    labels: &mut RowLabels,
+    keys: &mut Keys,
+) -> Option<Vec<PlannedField>> {
     let mut names = Vec::new();
     let mut cursor = KeyCursor::START;
     let mut are_clean = true;
@@ -234,14 +280,12 @@ fn logfmt_fields(
             return false;
         }
         let key = keys.resolve(&mut labels.names, plan, &mut cursor, (None, key));
-        let name = key.name.filter(|name| plan.welcomes(*name));
+        let name = key.name.filter(|name| wants(*name));
         names.extend(name);
         name.is_some()
     });
     labels.grow();
     let fields = fields.filter(|_| are_clean)?;
     let planned = names.into_iter().zip(fields);
-    let is_set = |field: &LineField| !field.parts.is_empty() || stage.keeps_empty();
-    let planned = planned.filter(|(_, field)| is_set(field));
     Some(planned.map(|(name, field)| PlannedField { name, parts: field.parts }).collect())
 }

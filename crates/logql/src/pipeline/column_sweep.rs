@@ -40,13 +40,21 @@ enum Ask {
     Needs(Vec<Ask>),
 }
 
+/// A parser whose labels filters are asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parser {
+    Json,
+    JsonPaths,
+    Logfmt,
+}
+
 /// A filter on a label that the first parser finds.
 #[derive(Debug)]
 struct ParsedFilter {
     filter: Filter,
     name: NameId,
     text: Box<str>,
-    is_json: bool,
+    parser: Parser,
     /// By row: whether it may pass; of the current batch, once asked.
     rows: Option<Vec<bool>>,
 }
@@ -269,22 +277,23 @@ impl ColumnSweep {
 /// The filters on labels that the first parser sets, up to the next stage of another kind.
 fn parsed_filters(steps: &[Step], names: &Names) -> Vec<ParsedFilter> {
     let mut steps = steps.iter().skip_while(|step| matches!(step, Step::Filter(_)));
-    let is_json = match steps.next() {
-        Some(Step::Json) => true,
-        Some(Step::Logfmt(_)) => false,
+    let parser = match steps.next() {
+        Some(Step::Json) => Parser::Json,
+        Some(Step::JsonPaths(_)) => Parser::JsonPaths,
+        Some(Step::Logfmt(logfmt)) if !logfmt.has_extracts() => Parser::Logfmt,
         _ => return Vec::new(),
     };
     let mut filters = Vec::new();
     for step in steps {
         let Step::Filter(filter) = step else { break };
-        collect(filter, is_json, names, &mut filters);
+        collect(filter, parser, names, &mut filters);
     }
     filters
 }
 
-fn collect(filter: &Filter, is_json: bool, names: &Names, out: &mut Vec<ParsedFilter>) {
+fn collect(filter: &Filter, parser: Parser, names: &Names, out: &mut Vec<ParsedFilter>) {
     match filter {
-        Filter::All(parts) => parts.iter().for_each(|part| collect(part, is_json, names, out)),
+        Filter::All(parts) => parts.iter().for_each(|part| collect(part, parser, names, out)),
         // Whether an address counts depends on errors.
         Filter::Any(_) | Filter::Ip { .. } => {}
         single => {
@@ -294,7 +303,7 @@ fn collect(filter: &Filter, is_json: bool, names: &Names, out: &mut Vec<ParsedFi
             let is_own = !matches!(name, ERROR | ERROR_DETAILS | PRESERVE_ERROR);
             if is_own && without_suffix(text).is_none() {
                 let (filter, text) = (single.clone(), text.into());
-                out.push(ParsedFilter { filter, name, text, is_json, rows: None });
+                out.push(ParsedFilter { filter, name, text, parser, rows: None });
             }
         }
     }
@@ -339,7 +348,11 @@ impl ParsedFilter {
                 if !is_used {
                     return Verdict::All(true);
                 }
-                let fields = if self.is_json { columns.json(shape) } else { columns.logfmt(shape) };
+                let fields = match self.parser {
+                    Parser::Json => columns.json(shape),
+                    Parser::JsonPaths => columns.paths(shape),
+                    Parser::Logfmt => columns.logfmt(shape),
+                };
                 fields.map_or(Verdict::All(true), |fields| self.verdict(lines.as_ref(), fields))
             })
             .collect();
@@ -370,7 +383,9 @@ impl ParsedFilter {
     fn verdict<'a>(&self, lines: &'a dyn ColumnLines, fields: &'a [PlannedField]) -> Verdict<'a> {
         // Of two fields with one name the first counts.
         let Some(field) = fields.iter().find(|field| field.name == self.name) else {
-            return Verdict::All(!self.filter.drops(None));
+            // Paths that lead nowhere still make labels: the stages know better.
+            let is_open = self.parser == Parser::JsonPaths;
+            return Verdict::All(is_open || !self.filter.drops(None));
         };
         match &field.parts[..] {
             [] => Verdict::All(!self.filter.drops(Some(b""))),

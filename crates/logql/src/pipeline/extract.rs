@@ -110,10 +110,24 @@ impl<'e, 'r> Extractor<'e, 'r> {
 
     /// The value of a field in a row whose line was taken apart.
     #[inline]
-    fn field_value(&mut self, field: &PlannedField, at: ColumnRow<'_>) -> Value {
+    pub(super) fn field_value(&mut self, field: &PlannedField, at: ColumnRow<'_>) -> Value {
         let timestamp = self.view.timestamp.0;
         let made: Result<Value, std::convert::Infallible> = self.labels.make_with(|out| {
             field.append_value(at.lines.as_ref(), at.rank, timestamp, out);
+            Ok(())
+        });
+        made.unwrap_or(Value::EMPTY)
+    }
+
+    /// The same, but empty when it is no text.
+    pub(super) fn text_value(&mut self, field: &PlannedField, at: ColumnRow<'_>) -> Value {
+        let timestamp = self.view.timestamp.0;
+        let made: Result<Value, std::convert::Infallible> = self.labels.make_with(|out| {
+            let start = out.len();
+            field.append_raw(at.lines.as_ref(), at.rank, timestamp, out);
+            if !is_clean(&out[start..]) {
+                out.truncate(start);
+            }
             Ok(())
         });
         made.unwrap_or(Value::EMPTY)

@@ -3,6 +3,9 @@
 //! The reader looks for the paths only and is silent about most faults. Unlike `| json` it
 //! overwrites labels of earlier parsers, and what it does not find becomes an empty label.
 
+use model::column_lines::{FieldKind, LineField};
+
+use super::column_plan::PlannedField;
 use super::extract::{Extractor, Flow, JSON_ERROR};
 use super::hints::ExtractPlan;
 use super::json::unescaped;
@@ -72,6 +75,44 @@ impl JsonPaths {
         Flow::Continue
     }
 
+    /// What the stage would set in lines with these fields, in its order; `None` when the line must
+    /// tell: where a path leads to or through an array, or to an object, whose texts are no fields.
+    pub(super) fn planned(&self, fields: &[LineField]) -> Option<Vec<PlannedField>> {
+        let mut planned: Vec<PlannedField> = Vec::new();
+        for (name, path) in self.labels.iter().zip(&self.paths) {
+            let Some(field) = scalar_at(path, fields)? else { continue };
+            if planned.iter().any(|known| known.name == *name) {
+                return None;
+            }
+            let is_null = field.kind == FieldKind::Null;
+            let parts = if is_null { Vec::new() } else { field.parts.clone() };
+            planned.push(PlannedField { name: *name, parts });
+        }
+        Some(planned)
+    }
+
+    /// Runs the stage on a row whose line was taken apart, given what it finds there.
+    pub(super) fn run_planned(
+        &self,
+        row: &mut Row<'_, '_>,
+        plan: &ExtractPlan,
+        fields: &[PlannedField],
+    ) -> Flow {
+        let Some(at) = row.view.columns else { return Flow::Continue };
+        let Some((_, mut extractor)) = Extractor::open(row, plan) else {
+            return Flow::Continue;
+        };
+        for field in fields {
+            let value = extractor.field_value(field, at);
+            let name = extractor.suffixed_if_taken(field.name);
+            extractor.set_quietly(name, value);
+        }
+        if fields.len() < self.labels.len() {
+            self.set_missing(&mut extractor);
+        }
+        Flow::Continue
+    }
+
     /// Gives an empty value to every label that no layer holds.
     fn set_missing(&self, extractor: &mut Extractor<'_, '_>) {
         for label in &self.labels {
@@ -81,6 +122,25 @@ impl JsonPaths {
             }
         }
     }
+}
+
+/// The first scalar that a path leads to, if there is one; `None` when the fields do not tell.
+fn scalar_at<'f>(path: &[Step], fields: &'f [LineField]) -> Option<Option<&'f LineField>> {
+    let is_step =
+        |(step, key): (&Step, &Box<[u8]>)| matches!(step, Step::Field(name) if name == key);
+    for field in fields {
+        if !path.iter().zip(&field.keys).all(is_step) {
+            continue;
+        }
+        if field.kind == FieldKind::Container || field.keys.len() > path.len() {
+            return None;
+        }
+        // A scalar on the way leads nowhere, but a later member may have the same key.
+        if field.keys.len() == path.len() {
+            return Some(Some(field));
+        }
+    }
+    Some(None)
 }
 
 /// Sets the labels of what was found; answers whether everything was.

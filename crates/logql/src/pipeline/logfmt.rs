@@ -1,5 +1,6 @@
 //! `| logfmt` and `| logfmt a="b"`: `key=value` pairs become labels (language reference 5.4, 5.5).
 
+use super::column_plan::PlannedField;
 use super::extract::{Extractor, Flow, LOGFMT_ERROR};
 use super::hints::ExtractPlan;
 use super::keys::{KeyCursor, Keys};
@@ -65,6 +66,33 @@ impl Logfmt {
         !self.extracts.is_empty()
     }
 
+    /// Whether a stage with keys may take the value of this one: as a source, or as its own label.
+    pub(super) fn asks_for(&self, key: NameId) -> bool {
+        self.extracts.iter().any(|(label, source)| *label == key || *source == key)
+    }
+
+    /// Runs a stage with keys on a row whose line was taken apart, given the pairs it asks for.
+    pub(super) fn run_planned(
+        &self,
+        row: &mut Row<'_, '_>,
+        plan: &ExtractPlan,
+        pairs: &[PlannedField],
+    ) -> Flow {
+        let Some(at) = row.view.columns else { return Flow::Continue };
+        let Some((_, mut extractor)) = Extractor::open(row, plan) else {
+            return Flow::Continue;
+        };
+        self.preset(&mut extractor);
+        for pair in pairs {
+            let Some(label) = self.label_of(pair.name, &extractor) else { continue };
+            let value = extractor.text_value(pair, at);
+            if set_extract(label, value, &mut extractor) == Flow::Stop {
+                break;
+            }
+        }
+        Flow::Continue
+    }
+
     /// Whether keys without a value become labels.
     pub(super) fn keeps_empty(&self) -> bool {
         self.keeps_empty
@@ -105,12 +133,7 @@ impl Logfmt {
         extractor: &mut Extractor<'_, '_>,
         keys: &mut Keys,
     ) -> Result<Flow, PairError> {
-        for (label, _) in &self.extracts {
-            if !extractor.labels.is_taken(*label) {
-                let value = extractor.labels.make(b"");
-                extractor.set_quietly(*label, value);
-            }
-        }
+        self.preset(extractor);
         let mut cursor = KeyCursor::START;
         let mut pairs = Pairs::new(line);
         loop {
@@ -131,11 +154,18 @@ impl Logfmt {
             } else {
                 extractor.labels.make(b"")
             };
-            let label = extractor.suffixed_if_taken(label);
-            extractor.set_quietly(label, value);
-            // The presets count as extracted, so wanted labels further on stay empty (Q3).
-            if extractor.labels.has_all(extractor.plan) {
+            if set_extract(label, value, extractor) == Flow::Stop {
                 return Ok(Flow::Continue);
+            }
+        }
+    }
+
+    /// Gives every label of the stage an empty value, unless an earlier layer holds it.
+    fn preset(&self, extractor: &mut Extractor<'_, '_>) {
+        for (label, _) in &self.extracts {
+            if !extractor.labels.is_taken(*label) {
+                let value = extractor.labels.make(b"");
+                extractor.set_quietly(*label, value);
             }
         }
     }
@@ -169,6 +199,14 @@ fn label_value(line: &[u8], pairs: &Pairs<'_>, extractor: &mut Extractor<'_, '_>
         Ok::<(), std::convert::Infallible>(())
     });
     made.unwrap_or(Value::EMPTY)
+}
+
+/// Sets a label of a stage with keys; answers whether to go on.
+fn set_extract(label: NameId, value: Value, extractor: &mut Extractor<'_, '_>) -> Flow {
+    let label = extractor.suffixed_if_taken(label);
+    extractor.set_quietly(label, value);
+    // The presets count as extracted, so wanted labels further on stay empty (Q3).
+    if extractor.labels.has_all(extractor.plan) { Flow::Stop } else { Flow::Continue }
 }
 
 /// Reads a source: one key, bare or quoted.

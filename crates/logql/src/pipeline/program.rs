@@ -113,7 +113,8 @@ impl Step {
     /// or may change it.
     pub(super) fn reads_line(&self) -> bool {
         match self {
-            Self::Json | Self::Logfmt(_) | Self::Filter(_) | Self::Drop(_) | Self::Keep(_) => false,
+            Self::Json | Self::JsonPaths(_) | Self::Logfmt(_) => false,
+            Self::Filter(_) | Self::Drop(_) | Self::Keep(_) => false,
             Self::LabelFormat(_) => {
                 self.formatters().any(|formatter| formatter.template().calls("__line__"))
             }
@@ -137,11 +138,25 @@ impl Step {
             {
                 column_plan::run(row, plan, fields)
             }
-            Self::Logfmt(_)
+            Self::Logfmt(logfmt)
                 if let Some(at) = columns
-                    && let Some(fields) = buffers.columns.logfmt(at.shape) =>
+                    && let Some(fields) = buffers.columns.logfmt(at.shape)
+                    && !logfmt.has_extracts() =>
             {
                 column_plan::run(row, plan, fields)
+            }
+            Self::Logfmt(logfmt)
+                if let Some(at) = columns
+                    && let Some(pairs) = buffers.columns.pairs(at.shape)
+                    && logfmt.has_extracts() =>
+            {
+                logfmt.run_planned(row, plan, pairs)
+            }
+            Self::JsonPaths(paths)
+                if let Some(at) = columns
+                    && let Some(fields) = buffers.columns.paths(at.shape) =>
+            {
+                paths.run_planned(row, plan, fields)
             }
             Self::Line(test) => return test.keeps(row.line()),
             Self::Json => json::run(row, plan, keys, &mut buffers.json),

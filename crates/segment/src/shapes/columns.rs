@@ -90,9 +90,9 @@ impl LineColumns {
 
     /// What the lines of each shape hold as JSON objects.
     ///
-    /// Where a shape has fields, every one of its lines is a JSON object that has exactly these
-    /// scalar members, in this order; arrays are left out, members of objects within objects have
-    /// longer paths. No key and no string holds an escape, a quote or a control character, and
+    /// Where a shape has fields, every one of its lines is a JSON object, behind which there may be
+    /// blanks, that has exactly these scalar members, in this order; arrays are left out, members
+    /// of objects within objects have longer paths. No key and no string holds an escape, a quote or a control character, and
     /// numbers are valid ones. Strings and keys may hold bytes that are no UTF-8, and a key may
     /// occur twice: names and their conflicts are the caller's. Where a shape has none, build its
     /// lines.

@@ -47,7 +47,12 @@ impl Fields {
     }
 
     pub(super) fn json(block: &ShapeBlock) -> Self {
-        Self { shapes: (0..block.shapes.len() as u32).map(|shape| json_of(block, shape)).collect() }
+        let scalars = |shape| {
+            let mut fields = json_of(block, shape)?;
+            fields.retain(|field| field.kind != FieldKind::Container);
+            Some(fields)
+        };
+        Self { shapes: (0..block.shapes.len() as u32).map(scalars).collect() }
     }
 
     pub(super) fn logfmt(block: &ShapeBlock) -> Self {
@@ -56,10 +61,10 @@ impl Fields {
     }
 }
 
-/// The members of the JSON objects that all lines of a shape are.
+/// The members of the JSON objects that all lines of a shape are, arrays and empty objects among
+/// them.
 pub(super) fn json_of(block: &ShapeBlock, shape: u32) -> Option<Vec<Field>> {
     read(block, shape, |reader| {
-        reader.spaces();
         reader.object(&mut Vec::new())?;
         reader.spaces();
         reader.is_at_end().then_some(())
@@ -142,11 +147,14 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// Reads an object and adds its scalars below `path`.
+    /// Reads an object and adds its members below `path`.
     fn object(&mut self, path: &mut Vec<Range<u32>>) -> Option<()> {
         self.eat(b'{')?;
         self.spaces();
         if self.eat(b'}').is_some() {
+            if !path.is_empty() {
+                self.add(FieldKind::Container, path, Vec::new());
+            }
             return Some(());
         }
         loop {
@@ -178,12 +186,19 @@ impl<'b> Reader<'b> {
     fn value(&mut self, path: &mut Vec<Range<u32>>) -> Option<()> {
         let (kind, parts) = match self.peek() {
             Some(b'{') if path.len() < DEPTH_MAX => return self.object(path),
-            Some(b'[') => return self.array(path.len()),
+            Some(b'[') => {
+                self.array(path.len())?;
+                (FieldKind::Container, Vec::new())
+            }
             Some(b'"') => (FieldKind::Text, self.string()?),
             _ => self.bare()?,
         };
-        self.fields.push(Field { shape: self.shape, kind, path: path.clone(), parts });
+        self.add(kind, path, parts);
         Some(())
+    }
+
+    fn add(&mut self, kind: FieldKind, path: &[Range<u32>], parts: Vec<FieldPart>) {
+        self.fields.push(Field { shape: self.shape, kind, path: path.to_vec(), parts });
     }
 
     /// Reads an array, of which nothing is kept.
