@@ -490,7 +490,7 @@ mod tests {
         ];
         check("%6.3f|%-8.2f|%e|%g", &floats, " 3.252|2.50    |1.234568e+05|1e-09");
         let floats = [3.5, -0.1, 0.0, 1.97, 5e-324].map(Value::Float);
-        let printed = "0x1.cp+01|-0x1.999999999999ap-04|0x0p+00|0X1.FP+00|0x1p-1074";
+        let printed = "0x1.cp+01|-0x1.999999999999ap-04|0x0p+00|0X1.0P+01|0x1p-1074";
         check("%x|%x|%x|%.1X|%x", &floats, printed);
         check("%.0x|%.15x", &[1.97, 1.5].map(Value::Float), "0x1p+01|0x1.800000000000000p+00");
         let texts = [Value::text("a"), Value::text("b")];
