@@ -1,5 +1,7 @@
 //! `printf`: Go's formatting verbs.
 
+mod hex_float;
+
 use std::fmt::Write as _;
 
 use model::label::quote_into;
@@ -341,55 +343,12 @@ fn float(value: f64, verb: char, spec: Spec) -> Option<String> {
     let body = match (verb, spec.precision) {
         ('f' | 'F', precision) => format!("{magnitude:.*}", precision.unwrap_or(6)),
         ('e' | 'E', precision) => fixed_exponent(magnitude, precision.unwrap_or(6), verb),
-        ('x' | 'X', precision) => hexadecimal(magnitude, precision),
+        ('x' | 'X', precision) => hex_float::format(magnitude, precision),
         (_, None) => shortest(magnitude),
         (_, Some(precision)) => general(magnitude, precision.max(1), spec.sharp),
     };
     let body = if matches!(verb, 'E' | 'G' | 'X') { body.to_uppercase() } else { body };
     Some(format!("{prefix}{body}"))
-}
-
-/// A hexadecimal mantissa with one bit before the point, and the exponent of two in decimal.
-fn hexadecimal(magnitude: f64, precision: Option<usize>) -> String {
-    const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
-    const FRACTION_DIGITS: usize = FRACTION_BITS as usize / 4;
-    if magnitude == 0.0 {
-        let zeros = "0".repeat(precision.unwrap_or(0));
-        let point = if zeros.is_empty() { "" } else { "." };
-        return format!("0x0{point}{zeros}p+00");
-    }
-    let bits = magnitude.to_bits();
-    let fraction = bits & ((1 << FRACTION_BITS) - 1);
-    let (mut mantissa, mut exponent) = match (bits >> FRACTION_BITS) as i32 {
-        // The first bit of a subnormal number is brought before the point.
-        0 => {
-            let shift = fraction.leading_zeros() - (u64::BITS - f64::MANTISSA_DIGITS);
-            (fraction << shift, f64::MIN_EXP - 1 - shift as i32)
-        }
-        biased => (fraction | 1 << FRACTION_BITS, biased - (f64::MAX_EXP - 1)),
-    };
-    if let Some(dropped) = precision.and_then(|kept| FRACTION_DIGITS.checked_sub(kept)) {
-        // Half way rounds to even.
-        let unit = 1_u64 << (4 * dropped);
-        let (rest, half) = (mantissa % unit, unit / 2);
-        mantissa -= rest;
-        if rest > half || rest == half && half > 0 && mantissa / unit % 2 == 1 {
-            mantissa += unit;
-        }
-        if mantissa >> f64::MANTISSA_DIGITS != 0 {
-            mantissa >>= 1;
-            exponent += 1;
-        }
-    }
-    let digits = format!("{:013x}", mantissa & ((1 << FRACTION_BITS) - 1));
-    let digits = match precision {
-        None => digits.trim_end_matches('0').to_owned(),
-        Some(kept) if kept <= FRACTION_DIGITS => digits[..kept].to_owned(),
-        Some(kept) => format!("{digits:0<kept$}"),
-    };
-    let point = if digits.is_empty() { "" } else { "." };
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("0x1{point}{digits}p{sign}{:02}", exponent.unsigned_abs())
 }
 
 /// Scientific notation with a fixed number of digits after the point.
@@ -489,10 +448,6 @@ mod tests {
             Value::Float(1e-9),
         ];
         check("%6.3f|%-8.2f|%e|%g", &floats, " 3.252|2.50    |1.234568e+05|1e-09");
-        let floats = [3.5, -0.1, 0.0, 1.97, 5e-324].map(Value::Float);
-        let printed = "0x1.cp+01|-0x1.999999999999ap-04|0x0p+00|0X1.0P+01|0x1p-1074";
-        check("%x|%x|%x|%.1X|%x", &floats, printed);
-        check("%.0x|%.15x", &[1.97, 1.5].map(Value::Float), "0x1p+01|0x1.800000000000000p+00");
         let texts = [Value::text("a"), Value::text("b")];
         check("%[2]s %[1]s", &texts, "b a");
         check("%*d", &[Value::Int(5), int.clone()], "   42");
