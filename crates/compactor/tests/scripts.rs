@@ -14,10 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use layout::{Layout, tenant};
+use logql::request::{QueryRequest, QueryTime};
 use model::answer::Value;
 use model::time::DAY_NS;
 use model::{Direction, Timestamp};
-use querier::{NothingRecent, Querier, QueryRequest, QueryTime};
+use querier::{NothingRecent, Querier};
 use runtime::clock::ManualClock;
 use runtime::limits::SameLimits;
 use script::{Driver, Question, QuestionKind, Streams};

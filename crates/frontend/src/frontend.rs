@@ -11,8 +11,9 @@ use futures_util::future::{Either, select};
 use futures_util::pin_mut;
 use logql::Expr;
 use logql::eval::CancelReason;
+use logql::request::QueryRequest;
+use model::TenantId;
 use model::answer::Answer;
-use model::{TenantId, Timestamp};
 use runtime::clock::Clock;
 use runtime::limits::LimitsFor;
 
@@ -20,10 +21,7 @@ use crate::cache::ResultCache;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Skipped};
 use crate::plan::{Plan, Splits, plan};
-use crate::task::{
-    Executor, HttpRequest, HttpResponse, PieceQuery, QueryTime, Task, TaskAnswer, TaskError, Timed,
-    Work,
-};
+use crate::task::{Executor, HttpRequest, HttpResponse, Task, TaskAnswer, TaskError, Timed, Work};
 use pieces::Pieces;
 
 /// How a frontend cuts and retries.
@@ -80,7 +78,7 @@ pub struct Request {
     /// Who of the tenant asks (`X-Loki-Actor-Path`).
     pub actor: Vec<String>,
     /// The query.
-    pub query: PieceQuery,
+    pub query: QueryRequest,
     /// Whether everything is to be computed anew (`Cache-Control: no-cache`).
     pub no_cache: bool,
 }
@@ -99,7 +97,7 @@ pub struct Frontend {
 struct Job {
     expr: Arc<Expr>,
     /// The query with the time that is answered.
-    query: PieceQuery,
+    query: QueryRequest,
     plan: Plan,
 }
 
@@ -184,8 +182,8 @@ impl Frontend {
         // A text that does not parse is told about by whoever executes it.
         let expr = logql::parse(&request.query.text).ok()?;
         let mut query = request.query.clone();
-        if let (Expr::Metric(_), QueryTime::Range { start, end, step_ns }) = (&expr, query.time) {
-            query.time = aligned(start.0, end.0, step_ns);
+        if matches!(expr, Expr::Metric(_)) {
+            query.time = query.time.aligned();
         }
         let splits = Splits { interval_ns: nanos(limits.split_interval), shards: 1 };
         let plan = plan(&expr, &query, splits)?;
@@ -250,23 +248,10 @@ fn with_warnings(mut answer: Answer, mut warnings: Vec<String>) -> Answer {
     answer
 }
 
-/// A range that begins and ends at multiples of its step, around the one asked for.
-fn aligned(start: i64, end: i64, step_ns: i64) -> QueryTime {
-    let step = step_ns.max(1);
-    let down = |at: i64| at.div_euclid(step).saturating_mul(step);
-    let up = down(end.saturating_add(step - 1));
-    QueryTime::Range { start: Timestamp(down(start)), end: Timestamp(up), step_ns }
-}
-
 /// Rounds both ends of a metric query's range down to multiples of its step.
-fn align_down(query: &mut PieceQuery) {
-    if let QueryTime::Range { start, end, step_ns } = query.time
-        && matches!(logql::parse(&query.text), Ok(Expr::Metric(_)))
-    {
-        let down = |at: Timestamp| {
-            Timestamp(at.0.div_euclid(step_ns.max(1)).saturating_mul(step_ns.max(1)))
-        };
-        query.time = QueryTime::Range { start: down(start), end: down(end), step_ns };
+fn align_down(query: &mut QueryRequest) {
+    if matches!(logql::parse(&query.text), Ok(Expr::Metric(_))) {
+        query.time = query.time.aligned_down();
     }
 }
 

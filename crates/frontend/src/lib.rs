@@ -29,6 +29,5 @@ pub use gate::{Gate, Place};
 pub use limits::Limits;
 pub use metrics::{Metrics, Skipped};
 pub use task::{
-    Executor, HttpRequest, HttpResponse, Part, PieceQuery, QueryTime, Task, TaskAnswer, TaskError,
-    Timed, Version, Work,
+    Executor, HttpRequest, HttpResponse, Task, TaskAnswer, TaskError, Timed, Version, Work,
 };

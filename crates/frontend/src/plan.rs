@@ -14,10 +14,9 @@ mod leaf;
 mod log;
 mod time;
 
+use logql::request::{QueryRequest, QueryTime};
 use logql::syntax::ast::{Expr, MetricExpr};
 use model::TimeRange;
-
-use crate::task::{PieceQuery, QueryTime};
 
 /// Most pieces of one query; longer queries have longer pieces.
 pub const PIECES_MAX: i64 = 1024;
@@ -91,7 +90,7 @@ pub enum Join {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece {
     /// The query.
-    pub query: PieceQuery,
+    pub query: QueryRequest,
     /// The time whose rows decide its answer.
     pub reads: TimeRange,
 }
@@ -111,7 +110,7 @@ impl Plan {
 ///
 /// A plan may have a single piece, which is what caches want.
 #[must_use]
-pub fn plan(expr: &Expr, query: &PieceQuery, splits: Splits) -> Option<Plan> {
+pub fn plan(expr: &Expr, query: &QueryRequest, splits: Splits) -> Option<Plan> {
     match (expr, query.time) {
         (Expr::Log(log), QueryTime::Range { start, end, .. }) => {
             log::plan(log, query, TimeRange::new(start, end), splits).map(Plan::Log)
@@ -131,7 +130,7 @@ pub fn nodes(expr: &MetricExpr) -> Vec<&MetricExpr> {
 
 fn plan_metric(
     expr: &MetricExpr,
-    query: &PieceQuery,
+    query: &QueryRequest,
     time: QueryTime,
     splits: Splits,
 ) -> Option<MetricPlan> {

@@ -1,70 +1,13 @@
 //! What a frontend asks of whoever executes, and what comes back.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use logql::eval::CancelReason;
-use logql::source::Shard;
+use logql::request::QueryRequest;
 use model::answer::Answer;
-use model::{Direction, ErrorKind, TenantId, TimeRange, Timestamp};
-
-/// A query, or a piece of one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PieceQuery {
-    /// The query's text.
-    pub text: String,
-    /// Over which time.
-    pub time: QueryTime,
-    /// Order of a log query's entries.
-    pub direction: Direction,
-    /// Most entries of a log query.
-    pub limit: u32,
-    /// Log queries leave out entries nearer than this to the last one kept, in nanoseconds.
-    pub interval_ns: i64,
-    /// Whether a log query tells categories of labels apart.
-    pub categorize: bool,
-    /// Tags of the request (`X-Query-Tags`).
-    pub tags: BTreeMap<String, String>,
-    /// Set when this is a piece of a query: limits on whole queries were checked and do not count
-    /// for it.
-    pub part: Option<Part>,
-}
-
-/// Which piece of a query a piece is, beside its time and text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Part {
-    /// The part of the streams; `None` for all.
-    pub shard: Option<Shard>,
-}
-
-/// Over which time a query is evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueryTime {
-    /// Once.
-    Instant(Timestamp),
-    /// Over a range.
-    Range {
-        /// First step; first instant of a log query.
-        start: Timestamp,
-        /// Last step; first instant after a log query.
-        end: Timestamp,
-        /// Between steps, in nanoseconds; positive.
-        step_ns: i64,
-    },
-}
-
-impl QueryTime {
-    /// First and last instant.
-    #[must_use]
-    pub fn bounds(self) -> (Timestamp, Timestamp) {
-        match self {
-            Self::Instant(at) => (at, at),
-            Self::Range { start, end, .. } => (start, end),
-        }
-    }
-}
+use model::{ErrorKind, TenantId, TimeRange};
 
 /// Something to execute.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,12 +24,12 @@ pub struct Task {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Work {
     /// A query's answer: [`TaskAnswer::Answer`].
-    Query(PieceQuery),
+    Query(QueryRequest),
     /// Whether a whole query is allowed, and which rows stand in some ranges:
     /// [`TaskAnswer::Versions`].
     Versions {
         /// The whole query.
-        query: PieceQuery,
+        query: QueryRequest,
         /// The ranges; half open.
         ranges: Vec<TimeRange>,
     },

@@ -7,14 +7,13 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use logql::eval::memory::{Layout, MemorySource};
-use logql::eval::{Control, Limits, Params, QueryError, evaluate};
+use logql::eval::{Control, Limits, QueryError, evaluate};
+use logql::request::{QueryRequest, QueryTime};
 use model::answer::Answer;
 use model::{Entry, Labels, TenantId, TimeRange, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
-use crate::task::{
-    Executor, PieceQuery, QueryTime, Task, TaskAnswer, TaskError, Timed, Version, Work,
-};
+use crate::task::{Executor, Task, TaskAnswer, TaskError, Timed, Version, Work};
 
 pub(crate) const SECOND: i64 = 1_000_000_000;
 
@@ -25,9 +24,9 @@ pub(crate) fn tenant(name: &str) -> TenantId {
 }
 
 /// A query over all of the test data, with steps of 10 seconds.
-pub(crate) fn query(text: &str) -> PieceQuery {
+pub(crate) fn query(text: &str) -> QueryRequest {
     let (start, end) = (Timestamp(0), Timestamp(200 * SECOND));
-    PieceQuery {
+    QueryRequest {
         text: text.to_owned(),
         time: QueryTime::Range { start, end, step_ns: 10 * SECOND },
         direction: model::Direction::Backward,
@@ -42,26 +41,11 @@ pub(crate) fn query(text: &str) -> PieceQuery {
 /// What the engine answers, as a querier would ask it.
 pub(crate) fn ask(
     source: &MemorySource,
-    query: &PieceQuery,
+    query: &QueryRequest,
     split_ns: i64,
 ) -> Result<Answer, QueryError> {
     let expr = logql::parse(&query.text).unwrap_or_else(|error| panic!("{}: {error}", query.text));
-    let (start, end) = query.time.bounds();
-    let params = Params {
-        start,
-        end,
-        step_ns: match query.time {
-            QueryTime::Instant(_) => 0,
-            QueryTime::Range { step_ns, .. } => step_ns,
-        },
-        interval_ns: query.interval_ns,
-        split_ns,
-        direction: query.direction,
-        limit: query.limit,
-        categorize: query.categorize,
-        threads: 1,
-        shard: query.part.and_then(|part| part.shard),
-    };
+    let params = query.params(split_ns);
     let max_query_series = if query.part.is_some() { 0 } else { 500 };
     let limits = Limits { max_query_series, ..Limits::default() };
     evaluate(&expr, &params, source, &Control::new(), &limits)
@@ -76,7 +60,7 @@ pub(crate) struct EngineExecutor {
     /// Stands for delete requests and compactions.
     pub(crate) generation: AtomicUsize,
     pub(crate) queries: AtomicUsize,
-    pub(crate) seen: Mutex<Vec<PieceQuery>>,
+    pub(crate) seen: Mutex<Vec<QueryRequest>>,
     /// How many tasks fail before one succeeds.
     pub(crate) failures: AtomicUsize,
     pub(crate) stored_bytes: AtomicU64,

@@ -13,6 +13,7 @@
 pub mod eval;
 pub mod pipeline;
 mod removal;
+pub mod request;
 pub mod source;
 pub mod syntax;
 mod template;

@@ -12,6 +12,7 @@ mod check;
 mod error;
 mod lex;
 mod number;
+mod operator;
 mod parser;
 mod pretty;
 mod print;

@@ -19,3 +19,49 @@ pub enum ErrorKind {
     /// A fault of ours. HTTP 500.
     Internal,
 }
+
+const KINDS: [ErrorKind; 7] = [
+    ErrorKind::Invalid,
+    ErrorKind::NotFound,
+    ErrorKind::Conflict,
+    ErrorKind::LimitExceeded,
+    ErrorKind::Unavailable,
+    ErrorKind::Corrupt,
+    ErrorKind::Internal,
+];
+
+impl ErrorKind {
+    /// Its number where processes tell each other of errors; a part of those protocols. Never 0.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Invalid => 1,
+            Self::NotFound => 2,
+            Self::Conflict => 3,
+            Self::LimitExceeded => 4,
+            Self::Unavailable => 5,
+            Self::Corrupt => 6,
+            Self::Internal => 7,
+        }
+    }
+
+    /// The kind with a [`code`](Self::code); `None` for one of a later version.
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<Self> {
+        KINDS.into_iter().find(|kind| u32::from(kind.code()) == code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_code_of_its_own() {
+        for kind in KINDS {
+            assert_eq!(ErrorKind::from_code(kind.code().into()), Some(kind));
+        }
+        assert_eq!(ErrorKind::from_code(0), None);
+        assert_eq!(ErrorKind::from_code(256 + 1), None);
+    }
+}

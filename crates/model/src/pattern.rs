@@ -239,10 +239,13 @@ mod tests {
             "a**",
             "a+?*",
             "[[:nope:]]",
+            "[[:^^alpha:]]",
             "(x{100}){100}",
         ] {
             assert!(Pattern::search(pattern).is_err(), "{pattern}");
         }
+        // A bracket, a colon and a bracket name no class.
+        assert!(matches("^[[:]+$", ":["));
         for (pattern, fault) in [
             ("a(b", "missing closing ): `a(b`"),
             ("a)", "unexpected ): `a)`"),
@@ -281,5 +284,17 @@ mod tests {
     #[test]
     fn bytes_that_are_not_text_can_be_searched() {
         assert!(Pattern::search("b$").unwrap().is_match(b"\xff\xfeb"));
+    }
+
+    #[test]
+    fn short_texts_are_patterns_or_refused() {
+        // Every text of four of these is tried: none may panic.
+        let parts = ["[", ":", "]", "^", "-", r"\", "{", "}", "(", "?", "Q", "1", ",", "ä"];
+        for number in 0..parts.len().pow(4) {
+            let part = |place: u32| parts[number / parts.len().pow(place) % parts.len()];
+            let text: String = (0..4).map(part).collect();
+            let _ = translate(&text);
+            let _ = translate(&format!("[{text}"));
+        }
     }
 }

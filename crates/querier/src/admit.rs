@@ -7,8 +7,8 @@ use model::{Matcher, TimeRange, Timestamp};
 
 use crate::error::Error;
 use crate::limits::{BlockedQuery, BlockedText, Limits, QueryKind};
-use crate::request::QueryRequest;
 use crate::source::tenants::TENANT_LABEL;
+use logql::request::QueryRequest;
 
 /// Refuses queries that a policy or a limit forbids.
 pub(crate) fn check_query(
@@ -170,7 +170,7 @@ mod tests {
     use model::{Direction, MatchOp, Pattern};
 
     use super::*;
-    use crate::request::QueryTime;
+    use logql::request::QueryTime;
 
     fn request(text: &str) -> QueryRequest {
         QueryRequest {

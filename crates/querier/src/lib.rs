@@ -21,7 +21,6 @@ mod metrics;
 mod pool;
 mod querier;
 mod recent;
-mod request;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -33,6 +32,5 @@ pub use limits::{BlockedQuery, BlockedText, Limits, QueryKind};
 pub use metrics::{Metrics, Operation};
 pub use querier::{Dependencies, Querier, Timed};
 pub use recent::{NothingRecent, Recent, RecentSource};
-pub use request::{QueryPart, QueryRequest, QueryTime};
 pub use source::hidden::HiddenEntries;
 pub use versions::RangeVersion;

@@ -19,12 +19,12 @@ use crate::limits::Limits;
 use crate::metrics::{Metrics, Operation};
 use crate::pool::{Pool, Ran};
 use crate::recent::Recent;
-use crate::request::{QueryRequest, QueryTime};
 use crate::source::common_times::KnownPairs;
 use crate::source::hidden::{CompiledRemovals, Hidden, HiddenEntries};
 use crate::source::label_pool::LabelPool;
 use crate::source::tenant::{Shared, TenantSource};
 use crate::source::tenants::{TENANT_LABEL, TenantsSource};
+use logql::request::{QueryRequest, QueryTime};
 
 /// How often a request is begun anew when a segment vanished under it.
 const FRESH_STARTS: usize = 2;
@@ -342,23 +342,14 @@ impl Job {
                  to a range query type",
             ));
         }
-        let time = match (&expr, request.time) {
-            (Expr::Metric(_), QueryTime::Range { start, end, step_ns })
-                if !limits.split_interval.is_zero() =>
-            {
-                aligned(start.0, end.0, step_ns)
-            }
-            (_, time) => time,
-        };
+        let is_split = matches!(expr, Expr::Metric(_)) && !limits.split_interval.is_zero();
+        let time = if is_split { request.time.aligned() } else { request.time };
         Ok(Self { expr, time, request: request.clone(), limits: limits.clone() })
     }
 
     pub(crate) fn params(&self, earliest: model::Timestamp, threads: usize) -> Params {
         let (start, end) = self.time.bounds();
-        let step_ns = match self.time {
-            QueryTime::Instant(_) => 0,
-            QueryTime::Range { step_ns, .. } => step_ns,
-        };
+        let step_ns = self.time.step_ns();
         // A look-back limit moves the start of a range, and by whole steps that of a metric query.
         let behind = earliest.0.saturating_sub(start.0).max(0);
         let moved = match (&self.expr, self.time) {
@@ -370,13 +361,8 @@ impl Job {
             start: model::Timestamp(start.0.saturating_add(moved)),
             end,
             step_ns,
-            interval_ns: self.request.interval_ns,
-            split_ns: nanos(self.limits.split_interval),
-            direction: self.request.direction,
-            limit: self.request.limit,
-            categorize: self.request.categorize,
             threads,
-            shard: self.request.part.and_then(|part| part.shard),
+            ..self.request.params(nanos(self.limits.split_interval))
         }
     }
 
@@ -435,14 +421,6 @@ fn check_without_tenant(selector: &[model::Matcher]) -> Result<(), Error> {
         }
         Ok(_) => Ok(()),
     }
-}
-
-/// A range that begins and ends at multiples of its step, around the one asked for.
-fn aligned(start: i64, end: i64, step_ns: i64) -> QueryTime {
-    let step = step_ns.max(1);
-    let down = |at: i64| at.div_euclid(step).saturating_mul(step);
-    let up = down(end.saturating_add(step - 1));
-    QueryTime::Range { start: model::Timestamp(down(start)), end: model::Timestamp(up), step_ns }
 }
 
 /// The answer to a query about a time that the tenant may not see.

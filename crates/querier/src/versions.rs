@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::admit;
 use crate::error::Error;
 use crate::querier::{Job, Querier, Rows};
-use crate::request::QueryRequest;
 use crate::source::tenants::matchers_for;
+use logql::request::QueryRequest;
 
 /// The rows of a range at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +99,8 @@ mod tests {
 
     use super::*;
     use crate::limits::Limits;
-    use crate::request::QueryTime;
     use crate::testing::{Rig, TestHead, row, tenant, time, times};
+    use logql::request::QueryTime;
 
     fn request(text: &str) -> QueryRequest {
         QueryRequest {

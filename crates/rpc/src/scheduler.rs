@@ -9,7 +9,7 @@ use model::ErrorKind;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::MESSAGE_BYTES_MAX;
-use crate::error::{Error, code_of, kind_of};
+use crate::error::Error;
 use crate::generated::scheduler::scheduler_client::SchedulerClient;
 use crate::generated::scheduler::scheduler_server;
 use crate::generated::scheduler::{
@@ -264,14 +264,14 @@ fn read_to_worker(said: wire::ToWorker) -> Result<ToWorker, Error> {
 fn refused(error: &Error) -> wire::Refused {
     let wait = error.retry_after.map_or(0, |wait| wait.as_millis().max(1));
     wire::Refused {
-        kind: code_of(error.kind).into(),
+        kind: error.kind.code().into(),
         message: error.message.clone(),
         retry_after_ms: u32::try_from(wait).unwrap_or(u32::MAX),
     }
 }
 
 fn error(refused: wire::Refused) -> Error {
-    let kind = u8::try_from(refused.kind).ok().and_then(kind_of).unwrap_or(ErrorKind::Internal);
+    let kind = ErrorKind::from_code(refused.kind).unwrap_or(ErrorKind::Internal);
     let wait = u64::from(refused.retry_after_ms);
     let wait = (wait > 0).then(|| std::time::Duration::from_millis(wait));
     Error::new(kind, refused.message).retry_after(wait)

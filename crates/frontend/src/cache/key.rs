@@ -1,11 +1,11 @@
 //! Keys of pieces, and values that carry their key.
 
 use bytes::Bytes;
+use logql::request::QueryRequest;
 use model::TenantId;
 use prost::Message as _;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use crate::task::PieceQuery;
 use crate::wire::QueryMessage;
 
 /// Changes when kept answers of earlier releases must not be used any more.
@@ -22,9 +22,9 @@ impl CacheKey {
     /// The key of a piece whose rows have a version. `split_ns` is the tenant's splitting interval,
     /// at whose multiples the interval between entries begins anew.
     #[must_use]
-    pub fn of(tenants: &[TenantId], query: &PieceQuery, split_ns: i64, version: u64) -> Self {
+    pub fn of(tenants: &[TenantId], query: &QueryRequest, split_ns: i64, version: u64) -> Self {
         // Who asks, and with which tags, changes nothing.
-        let query = PieceQuery { tags: Default::default(), ..query.clone() };
+        let query = QueryRequest { tags: Default::default(), ..query.clone() };
         let mut bytes = vec![GENERATION];
         for tenant in tenants {
             bytes.extend_from_slice(tenant.as_str().as_bytes());

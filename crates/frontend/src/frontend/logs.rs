@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use logql::request::QueryRequest;
 use logql::source::Shard;
 use model::answer::{Answer, QueryStats, ResultStream, Value};
 
@@ -10,7 +11,7 @@ use super::pieces::{Pieces, Ran};
 use super::with_warnings;
 use crate::merge::merge_logs;
 use crate::plan::{LogPlan, Piece};
-use crate::task::{PieceQuery, TaskError, Timed};
+use crate::task::{TaskError, Timed};
 
 /// What pieces gave so far.
 #[derive(Default)]
@@ -33,7 +34,7 @@ impl Gathered {
 
 pub(super) async fn answer(
     pieces: &Pieces<'_>,
-    query: &PieceQuery,
+    query: &QueryRequest,
     plan: &LogPlan,
 ) -> Result<(Answer, Duration), TaskError> {
     let limit = query.limit as usize;
@@ -62,7 +63,7 @@ pub(super) async fn answer(
             let last = needed.saturating_sub(1);
             let rest = u32::try_from(limit - before[last]).unwrap_or(u32::MAX);
             let piece = &plan.pieces[last].query;
-            let mut timed = pieces.run(PieceQuery { limit: rest, ..piece.clone() }).await?;
+            let mut timed = pieces.run(QueryRequest { limit: rest, ..piece.clone() }).await?;
             gathered.count(&mut timed, false);
             gathered.parts[last] = streams_of(timed)?;
             let merged = merge_logs(gathered.parts, query.direction, limit);
@@ -79,7 +80,7 @@ async fn wave_of(
     pieces: &Pieces<'_>,
     plan: &LogPlan,
     wave: &[Piece],
-    query: &PieceQuery,
+    query: &QueryRequest,
     gathered: &mut Gathered,
 ) -> Result<Vec<Vec<ResultStream>>, TaskError> {
     let by_shard = |piece: &Piece| plan.shards > 1 && !pieces.is_cached(piece);
@@ -102,7 +103,7 @@ async fn shards_of(
     pieces: &Pieces<'_>,
     piece: &Piece,
     of: u32,
-    query: &PieceQuery,
+    query: &QueryRequest,
     gathered: &mut Gathered,
 ) -> Result<Vec<ResultStream>, TaskError> {
     let shards = (0..of).map(|index| pieces.run_shard(piece, Shard { index, of }));

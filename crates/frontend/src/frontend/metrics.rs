@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logql::Expr;
+use logql::eval::Control;
 use logql::eval::compose::{Known, check, compose};
-use logql::eval::{Control, Params};
+use logql::request::QueryTime;
 use model::ErrorKind;
 use model::answer::{Answer, QueryStats, Value};
 use runtime::task;
@@ -15,7 +16,7 @@ use super::{Job, nanos, with_warnings};
 use crate::limits::Limits;
 use crate::merge::join_values;
 use crate::plan::{Leaf, MetricPlan, nodes};
-use crate::task::{PieceQuery, QueryTime, TaskError};
+use crate::task::TaskError;
 
 pub(super) async fn answer(
     pieces: &Pieces<'_>,
@@ -23,7 +24,7 @@ pub(super) async fn answer(
     plan: &MetricPlan,
     limits: &Limits,
 ) -> Result<(Answer, Duration), TaskError> {
-    let params = params(&job.query, limits);
+    let params = job.query.params(nanos(limits.split_interval));
     let limits = logql::eval::Limits {
         max_query_series: limits.max_query_series,
         max_entries: 0,
@@ -66,10 +67,7 @@ pub(super) async fn answer(
 
 /// The value of each leaf.
 fn leaf_values(leaves: &[Leaf], mut values: Vec<Value>, time: QueryTime) -> Vec<Value> {
-    let instant = match time {
-        QueryTime::Instant(at) => Some(at),
-        QueryTime::Range { .. } => None,
-    };
+    let instant = time.instant();
     let mut uses = vec![0usize; values.len()];
     leaves.iter().flat_map(|leaf| &leaf.pieces).for_each(|at| uses[*at] += 1);
     let nothing = || Value::Vector(Vec::new());
@@ -85,23 +83,4 @@ fn leaf_values(leaves: &[Leaf], mut values: Vec<Value>, time: QueryTime) -> Vec<
         join_values(own.collect(), leaf.join, leaf.divisor, instant)
     };
     leaves.iter().map(&mut leaf_value).collect()
-}
-
-fn params(query: &PieceQuery, limits: &Limits) -> Params {
-    let (start, end) = query.time.bounds();
-    Params {
-        start,
-        end,
-        step_ns: match query.time {
-            QueryTime::Instant(_) => 0,
-            QueryTime::Range { step_ns, .. } => step_ns,
-        },
-        interval_ns: query.interval_ns,
-        split_ns: nanos(limits.split_interval),
-        direction: query.direction,
-        limit: query.limit,
-        categorize: query.categorize,
-        threads: 1,
-        shard: None,
-    }
 }

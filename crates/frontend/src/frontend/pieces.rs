@@ -2,6 +2,7 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use hashbrown::HashMap;
+use logql::request::{QueryPart, QueryRequest};
 use logql::source::Shard;
 use model::TimeRange;
 
@@ -10,7 +11,7 @@ use crate::cache::{CacheKey, pack, unpack};
 use crate::limits::Limits;
 use crate::metrics::Skipped;
 use crate::plan::{Piece, Splits, plan};
-use crate::task::{Part, PieceQuery, Task, TaskAnswer, TaskError, Timed, Version, Work};
+use crate::task::{Task, TaskAnswer, TaskError, Timed, Version, Work};
 use crate::wire::{decode_answer, encode_answer};
 
 /// What the pieces of one query have in common.
@@ -91,12 +92,12 @@ impl<'a> Pieces<'a> {
 
     /// The answer of a piece over some of the streams, computed anew.
     pub(super) async fn run_shard(&self, piece: &Piece, shard: Shard) -> Result<Timed, TaskError> {
-        let part = Some(Part { shard: Some(shard) });
-        self.run(PieceQuery { part, ..piece.query.clone() }).await
+        let part = Some(QueryPart { shard: Some(shard) });
+        self.run(QueryRequest { part, ..piece.query.clone() }).await
     }
 
     /// The answer of a query, computed anew.
-    pub(super) async fn run(&self, query: PieceQuery) -> Result<Timed, TaskError> {
+    pub(super) async fn run(&self, query: QueryRequest) -> Result<Timed, TaskError> {
         self.frontend.run_query(self.task(Work::Query(query))).await
     }
 

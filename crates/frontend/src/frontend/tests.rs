@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use logql::request::QueryTime;
 use model::answer::Value;
-use model::{Direction, Entry, Labels};
+use model::{Direction, Entry, Labels, Timestamp};
 use proptest::prelude::*;
 use runtime::clock::ManualClock;
 use runtime::limits::SameLimits;
@@ -42,7 +43,7 @@ fn rig(config: Config, rows: Streams, cached: bool) -> Rig {
 }
 
 impl Rig {
-    async fn ask(&self, query: &PieceQuery) -> Result<Timed, TaskError> {
+    async fn ask(&self, query: &QueryRequest) -> Result<Timed, TaskError> {
         let request = Request {
             tenants: vec![tenant("a")],
             actor: Vec::new(),
@@ -52,12 +53,12 @@ impl Rig {
         self.frontend.query(request).await
     }
 
-    async fn value(&self, query: &PieceQuery) -> Value {
+    async fn value(&self, query: &QueryRequest) -> Value {
         self.ask(query).await.unwrap_or_else(|error| panic!("{}: {error}", query.text)).answer.value
     }
 
     /// What the engine answers to the same rows.
-    fn expected(&self, query: &PieceQuery) -> Value {
+    fn expected(&self, query: &QueryRequest) -> Value {
         ask(&source_of(&self.executor.rows.read()), query, INTERVAL).unwrap().value
     }
 }
@@ -73,9 +74,9 @@ fn rows() -> Streams {
     vec![stream("a0"), stream("a1")]
 }
 
-fn between(text: &str, start: i64, end: i64) -> PieceQuery {
+fn between(text: &str, start: i64, end: i64) -> QueryRequest {
     let (start, end) = (Timestamp(start * SECOND), Timestamp(end * SECOND));
-    PieceQuery { time: QueryTime::Range { start, end, step_ns: 10 * SECOND }, ..query(text) }
+    QueryRequest { time: QueryTime::Range { start, end, step_ns: 10 * SECOND }, ..query(text) }
 }
 
 const RATE: &str = r#"sum by (app) (rate({app=~".+"}[20s]))"#;
@@ -165,7 +166,8 @@ async fn large_pieces_are_cut_by_stream() {
 async fn failures_are_tried_again_elsewhere() {
     let rig = rig(Config::default(), rows(), false);
     rig.executor.failures.store(5, Ordering::Relaxed);
-    let instant = PieceQuery { time: QueryTime::Instant(Timestamp(90 * SECOND)), ..query("1 + 1") };
+    let instant =
+        QueryRequest { time: QueryTime::Instant(Timestamp(90 * SECOND)), ..query("1 + 1") };
     assert!(rig.ask(&instant).await.is_ok());
     rig.executor.failures.store(6, Ordering::Relaxed);
     assert_eq!(rig.ask(&instant).await.unwrap_err().message, "gone");
@@ -261,7 +263,7 @@ proptest! {
                 r#"{app=~".+"}"#,
             ] {
                 let asked = between(text, start * 10, end * 10);
-                let asked = PieceQuery { direction, limit, ..asked };
+                let asked = QueryRequest { direction, limit, ..asked };
                 for _ in 0..2 {
                     assert_eq!(rig.value(&asked).await, rig.expected(&asked), "{text}");
                 }

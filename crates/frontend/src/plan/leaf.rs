@@ -1,6 +1,7 @@
 //! Leaves of a metric query: which inner expression is cut, how, and what joins it again.
 
 use hashbrown::HashMap;
+use logql::request::{QueryPart, QueryRequest, QueryTime};
 use logql::source::Shard;
 use logql::syntax::ast::{
     LogRange, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorOp,
@@ -8,11 +9,10 @@ use logql::syntax::ast::{
 use model::{TimeRange, Timestamp};
 
 use super::{Join, Leaf, MetricPlan, Piece, Splits, time};
-use crate::task::{Part, PieceQuery, QueryTime};
 
 /// Walks an expression and collects leaves.
 pub(super) struct Planner<'q> {
-    query: &'q PieceQuery,
+    query: &'q QueryRequest,
     time: QueryTime,
     splits: Splits,
     /// The place of the node that is visited next.
@@ -32,7 +32,7 @@ struct Rule {
 }
 
 impl<'q> Planner<'q> {
-    pub(super) fn new(query: &'q PieceQuery, time: QueryTime, splits: Splits) -> Self {
+    pub(super) fn new(query: &'q QueryRequest, time: QueryTime, splits: Splits) -> Self {
         let (pieces, known, leaves) = Default::default();
         Self { query, time, splits, next: 0, pieces, known, leaves }
     }
@@ -174,8 +174,8 @@ impl<'q> Planner<'q> {
         let next = self.pieces.len();
         let at = *self.known.entry((text.to_owned(), start.0, end.0, shard)).or_insert(next);
         if at == next {
-            let (text, part) = (text.to_owned(), Some(Part { shard }));
-            let query = PieceQuery { text, time, part, ..self.query.clone() };
+            let (text, part) = (text.to_owned(), Some(QueryPart { shard }));
+            let query = QueryRequest { text, time, part, ..self.query.clone() };
             self.pieces.push(Piece { query, reads });
         }
         at

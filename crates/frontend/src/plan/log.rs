@@ -1,14 +1,14 @@
 //! Log queries: pieces of time, each of which may be cut by stream.
 
+use logql::request::{QueryPart, QueryRequest, QueryTime};
 use logql::syntax::ast::LogExpr;
 use model::{Direction, TimeRange};
 
 use super::{LogPlan, Piece, Splits, time};
-use crate::task::{Part, PieceQuery, QueryTime};
 
 pub(super) fn plan(
     expr: &LogExpr,
-    query: &PieceQuery,
+    query: &QueryRequest,
     range: TimeRange,
     splits: Splits,
 ) -> Option<LogPlan> {
@@ -25,8 +25,8 @@ pub(super) fn plan(
     }
     let piece = |range: TimeRange| {
         let time = QueryTime::Range { start: range.start, end: range.end, step_ns };
-        let part = Some(Part::default());
-        Piece { query: PieceQuery { time, part, ..query.clone() }, reads: range }
+        let part = Some(QueryPart::default());
+        Piece { query: QueryRequest { time, part, ..query.clone() }, reads: range }
     };
     // Whatever a bare selector finds is part of the answer: a few blocks are enough for it.
     let cuts_streams = !expr.stages.is_empty() && query.interval_ns == 0;

@@ -3,14 +3,14 @@
 use logql::eval::Control;
 use logql::eval::compose::{Known, compose};
 use logql::eval::memory::MemorySource;
-use logql::eval::{Limits, Params, QueryError};
+use logql::eval::{Limits, QueryError};
+use logql::request::QueryPart;
 use model::answer::{Sample, Series, Value, VectorSample};
 use model::{Direction, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
 use crate::merge::{join_values, merge_logs};
-use crate::task::Part;
 use crate::testing::{SECOND, ask, generate, query, source_of};
 use logql::source::Shard;
 
@@ -68,33 +68,14 @@ const LOG_QUERIES: &[&str] = &[
     r#"{app=~".+"} | label_format app="b" | line_format "{{.n}}""#,
 ];
 
-fn params(query: &PieceQuery, split_ns: i64) -> Params {
-    let (start, end) = query.time.bounds();
-    Params {
-        start,
-        end,
-        step_ns: match query.time {
-            QueryTime::Instant(_) => 0,
-            QueryTime::Range { step_ns, .. } => step_ns,
-        },
-        interval_ns: 0,
-        split_ns,
-        direction: query.direction,
-        limit: query.limit,
-        categorize: query.categorize,
-        threads: 1,
-        shard: None,
-    }
-}
-
 /// The answer in pieces; `None` when there is no plan.
 fn in_pieces(
     source: &MemorySource,
-    query: &PieceQuery,
+    query: &QueryRequest,
     splits: Splits,
 ) -> Option<Result<Value, QueryError>> {
     let expr = logql::parse(&query.text).unwrap();
-    let run = |piece: &PieceQuery| ask(source, piece, splits.interval_ns).map(|a| a.value);
+    let run = |piece: &QueryRequest| ask(source, piece, splits.interval_ns).map(|a| a.value);
     match (plan(&expr, query, splits)?, &expr) {
         (Plan::Metric(plan), Expr::Metric(metric)) => {
             let values: Result<Vec<Value>, _> =
@@ -104,16 +85,13 @@ fn in_pieces(
                 Err(error) => return Some(Err(error)),
             };
             let nodes = nodes(metric);
-            let instant = match query.time {
-                QueryTime::Instant(at) => Some(at),
-                QueryTime::Range { .. } => None,
-            };
+            let instant = query.time.instant();
             let known = plan.leaves.iter().map(|leaf| {
                 let own = leaf.pieces.iter().map(|at| values[*at].clone()).collect();
                 let value = join_values(own, leaf.join, leaf.divisor, instant);
                 Known { part: nodes[leaf.node], value }
             });
-            let params = params(query, splits.interval_ns);
+            let params = query.params(splits.interval_ns);
             let limits = Limits::default();
             let answer = compose(metric, &params, known.collect(), &Control::new(), &limits);
             Some(answer.map(|answer| answer.value))
@@ -129,7 +107,8 @@ fn in_pieces(
                 let whole = || streams(run(&piece.query).unwrap());
                 let shard = |index| {
                     let shard = Some(Shard { index, of: plan.shards });
-                    let query = PieceQuery { part: Some(Part { shard }), ..piece.query.clone() };
+                    let query =
+                        QueryRequest { part: Some(QueryPart { shard }), ..piece.query.clone() };
                     streams(run(&query).unwrap())
                 };
                 let shards = (0..plan.shards).map(shard).collect();
@@ -172,7 +151,7 @@ fn assert_equal(a: &Value, b: &Value, query: &str) {
     assert!(same, "{query}\nwhole {a:#?}\npieces {b:#?}");
 }
 
-fn compare(source: &MemorySource, query: &PieceQuery, splits: Splits) {
+fn compare(source: &MemorySource, query: &QueryRequest, splits: Splits) {
     let whole = ask(source, query, splits.interval_ns).map(|answer| answer.value);
     match (whole, in_pieces(source, query, splits)) {
         (_, None) => {}
@@ -202,7 +181,7 @@ proptest! {
                 true => QueryTime::Instant(end),
                 false => QueryTime::Range { start, end, step_ns: step * SECOND },
             };
-            compare(&source, &PieceQuery { time, ..query(text) }, splits);
+            compare(&source, &QueryRequest { time, ..query(text) }, splits);
         }
     }
 
@@ -220,7 +199,7 @@ proptest! {
             let direction = if backward { Direction::Backward } else { Direction::Forward };
             let interval_ns = (thinned - 10).max(0) * SECOND;
             let asked =
-                PieceQuery { time, direction, limit, categorize, interval_ns, ..query(text) };
+                QueryRequest { time, direction, limit, categorize, interval_ns, ..query(text) };
             compare(&source, &asked, splits);
         }
     }
@@ -279,7 +258,7 @@ fn windows_of_instant_queries_are_the_same_later() {
         let time = QueryTime::Instant(Timestamp(at * SECOND));
         let splits = Splits { interval_ns: 30 * SECOND, shards: 1 };
         let expr = logql::parse(text).unwrap();
-        let Some(Plan::Metric(plan)) = plan(&expr, &PieceQuery { time, ..query(text) }, splits)
+        let Some(Plan::Metric(plan)) = plan(&expr, &QueryRequest { time, ..query(text) }, splits)
         else {
             panic!("no plan")
         };
@@ -300,7 +279,7 @@ fn some_queries_run_as_they_are() {
     let splits = Splits { interval_ns: 50 * SECOND, shards: 3 };
     none("vector(1) + vector(2)", splits);
     let text = r#"{a="b"} |= "c""#;
-    let thinned = PieceQuery { interval_ns: SECOND, ..query(text) };
+    let thinned = QueryRequest { interval_ns: SECOND, ..query(text) };
     let uncut = Splits { interval_ns: 0, shards: 3 };
     assert_eq!(plan(&logql::parse(text).unwrap(), &thinned, uncut), None);
 }

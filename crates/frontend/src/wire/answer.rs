@@ -138,7 +138,7 @@ impl OutcomeMessage {
                 body: http.body.clone(),
             }),
             Err(error) => Outcome::Error(ErrorMessage {
-                kind: number_of(error.kind),
+                kind: error.kind.code().into(),
                 message: error.message.clone(),
                 stopped: error.stopped.map_or(0, |reason| reason as u32),
                 retryable: error.retryable,
@@ -163,7 +163,8 @@ impl OutcomeMessage {
                 body: http.body,
             })),
             Outcome::Error(error) => Err(TaskError {
-                kind: kind_of(error.kind),
+                // One of a later version is a fault of ours.
+                kind: ErrorKind::from_code(error.kind).unwrap_or(ErrorKind::Internal),
                 message: error.message,
                 stopped: match error.stopped {
                     1 => Some(CancelReason::Deadline),
@@ -175,26 +176,6 @@ impl OutcomeMessage {
             }),
         })
     }
-}
-
-/// Numbers of kinds; they stand on the wire.
-const KINDS: [ErrorKind; 7] = [
-    ErrorKind::Internal,
-    ErrorKind::Invalid,
-    ErrorKind::NotFound,
-    ErrorKind::Conflict,
-    ErrorKind::LimitExceeded,
-    ErrorKind::Unavailable,
-    ErrorKind::Corrupt,
-];
-
-fn number_of(kind: ErrorKind) -> u32 {
-    KINDS.iter().position(|known| *known == kind).unwrap_or(0) as u32
-}
-
-/// A kind; one of a later version is a fault of ours.
-fn kind_of(number: u32) -> ErrorKind {
-    KINDS.get(number as usize).copied().unwrap_or(ErrorKind::Internal)
 }
 
 impl AnswerMessage {

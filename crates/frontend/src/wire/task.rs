@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use logql::request::{QueryPart, QueryRequest, QueryTime};
 use logql::source::Shard;
 use model::{Direction, TenantId, TimeRange, Timestamp};
 
 use super::WireError;
-use crate::task::{HttpRequest, Part, PieceQuery, QueryTime, Task, Work};
+use crate::task::{HttpRequest, Task, Work};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct TaskMessage {
@@ -133,7 +134,7 @@ impl TaskMessage {
 }
 
 impl QueryMessage {
-    pub(crate) fn of(query: &PieceQuery) -> Self {
+    pub(crate) fn of(query: &QueryRequest) -> Self {
         let (start, end) = query.time.bounds();
         let (instant, step_ns) = match query.time {
             QueryTime::Instant(_) => (true, 0),
@@ -157,7 +158,7 @@ impl QueryMessage {
         }
     }
 
-    fn read(self) -> Result<PieceQuery, WireError> {
+    fn read(self) -> Result<QueryRequest, WireError> {
         let (start, end) = (Timestamp(self.start), Timestamp(self.end));
         let time = if self.instant {
             QueryTime::Instant(start)
@@ -172,7 +173,7 @@ impl QueryMessage {
             return Err(WireError::new("a shard that does not exist"));
         }
         let direction = if self.forward { Direction::Forward } else { Direction::Backward };
-        Ok(PieceQuery {
+        Ok(QueryRequest {
             text: self.text,
             time,
             direction,
@@ -180,7 +181,7 @@ impl QueryMessage {
             interval_ns: self.interval_ns,
             categorize: self.categorize,
             tags: self.tags,
-            part: self.part.then_some(Part { shard }),
+            part: self.part.then_some(QueryPart { shard }),
         })
     }
 }

@@ -4,21 +4,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use logql::eval::CancelReason;
+use logql::request::{QueryPart, QueryRequest, QueryTime};
 use logql::source::Shard;
 use model::answer::{Answer, QueryStats, Value};
 use model::{ErrorKind, TimeRange, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
-use crate::task::{HttpRequest, HttpResponse, Part, PieceQuery, QueryTime, Version, Work};
+use crate::task::{HttpRequest, HttpResponse, Version, Work};
 use crate::testing::{ask, generate, query, source_of, tenant};
 
 #[test]
 fn tasks_come_back() {
     let shard = Some(Shard { index: 1, of: 3 });
-    let mut piece = PieceQuery { part: Some(Part { shard }), ..query("rate({a=\"b\"}[1m])") };
+    let mut piece =
+        QueryRequest { part: Some(QueryPart { shard }), ..query("rate({a=\"b\"}[1m])") };
     piece.tags.insert("source".to_owned(), "test".to_owned());
-    let instant = PieceQuery { time: QueryTime::Instant(Timestamp(-5)), ..query("vector(1)") };
+    let instant = QueryRequest { time: QueryTime::Instant(Timestamp(-5)), ..query("vector(1)") };
     let http = HttpRequest {
         method: "GET".to_owned(),
         path_and_query: "/loki/api/v1/labels?x=y".to_owned(),
@@ -58,7 +60,7 @@ fn nonsense_is_refused() {
     assert!(decode_outcome(b"").is_err());
     assert!(decode_task(&[0xff; 40]).is_err());
     let shard = Some(Shard { index: 3, of: 3 });
-    let piece = PieceQuery { part: Some(Part { shard }), ..query("{a=\"b\"}") };
+    let piece = QueryRequest { part: Some(QueryPart { shard }), ..query("{a=\"b\"}") };
     let task = Task { tenants: vec![tenant("a")], actor: Vec::new(), work: Work::Query(piece) };
     assert!(decode_task(&encode_task(&task)).is_err());
 }
@@ -74,7 +76,7 @@ proptest! {
             r#"sum by (app, pod) (rate({app=~".+"}[1m])) / 3"#,
             "1 / 3",
         ] {
-            let query = PieceQuery { categorize, ..query(text) };
+            let query = QueryRequest { categorize, ..query(text) };
             let mut answer = ask(&source, &query, 0).unwrap();
             answer.stats.index_bytes = count;
             answer.warnings = vec!["incomplete".to_owned()];

@@ -35,7 +35,7 @@ pub fn combine(
     let op = operation.op;
     let bool_result = operation.return_bool && op.is_comparison();
     Ok(match (left, right) {
-        (Operand::Number(left), Operand::Number(right)) => Operand::Number(number(op, left, right)),
+        (Operand::Number(left), Operand::Number(right)) => Operand::Number(op.apply(left, right)),
         (Operand::Frame(frame), Operand::Number(right)) => {
             Operand::Frame(with_number(frame, |value| sample(op, value, right, value, bool_result)))
         }
@@ -51,48 +51,12 @@ pub fn combine(
     })
 }
 
-/// An operator on two bare numbers; comparisons answer 1 or 0.
-fn number(op: BinaryOp, left: f64, right: f64) -> f64 {
-    if op.is_comparison() {
-        f64::from(u8::from(holds(op, left, right)))
-    } else {
-        arithmetic(op, left, right)
-    }
-}
-
-fn arithmetic(op: BinaryOp, left: f64, right: f64) -> f64 {
-    match op {
-        BinaryOp::Add => left + right,
-        BinaryOp::Subtract => left - right,
-        BinaryOp::Multiply => left * right,
-        BinaryOp::Divide if right == 0.0 => f64::NAN,
-        BinaryOp::Divide => left / right,
-        BinaryOp::Modulo if right == 0.0 => f64::NAN,
-        BinaryOp::Modulo => left % right,
-        BinaryOp::Power => left.powf(right),
-        _ => f64::NAN,
-    }
-}
-
-fn holds(op: BinaryOp, left: f64, right: f64) -> bool {
-    match op {
-        BinaryOp::Equal => left == right,
-        BinaryOp::NotEqual => left != right,
-        BinaryOp::Greater => left > right,
-        BinaryOp::GreaterOrEqual => left >= right,
-        BinaryOp::Less => left < right,
-        BinaryOp::LessOrEqual => left <= right,
-        _ => false,
-    }
-}
-
 /// An operator on two samples. A comparison that filters passes `kept` on.
 fn sample(op: BinaryOp, left: f64, right: f64, kept: f64, bool_result: bool) -> Option<f64> {
-    if !op.is_comparison() {
-        return Some(arithmetic(op, left, right));
+    match op.is_comparison() && !bool_result {
+        true => op.holds(left, right).then_some(kept),
+        false => Some(op.apply(left, right)),
     }
-    let holds = holds(op, left, right);
-    if bool_result { Some(f64::from(u8::from(holds))) } else { holds.then_some(kept) }
 }
 
 fn with_number(frame: Frame, mut f: impl FnMut(f64) -> Option<f64>) -> Frame {

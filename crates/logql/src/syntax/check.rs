@@ -1,33 +1,11 @@
-//! What the grammar allows and no engine runs, and the folding of constants.
+//! What the grammar allows and no engine runs.
 
 use std::collections::HashSet;
 
 use model::Pattern;
 
-use super::ast::{BinaryOp, Grouping, RangeAggregation, RangeOp, VectorOp};
+use super::ast::{Grouping, RangeAggregation, RangeOp, VectorOp};
 use super::number::format_float;
-
-/// The operation's result on two numbers; a comparison answers 1 or 0.
-pub(super) fn fold(op: BinaryOp, left: f64, right: f64) -> f64 {
-    let truth = |holds: bool| f64::from(u8::from(holds));
-    match op {
-        BinaryOp::Add => left + right,
-        BinaryOp::Subtract => left - right,
-        BinaryOp::Multiply => left * right,
-        BinaryOp::Divide if right == 0.0 => f64::NAN,
-        BinaryOp::Divide => left / right,
-        BinaryOp::Modulo if right == 0.0 => f64::NAN,
-        BinaryOp::Modulo => left % right,
-        BinaryOp::Power => left.powf(right),
-        BinaryOp::Equal => truth(left == right),
-        BinaryOp::NotEqual => truth(left != right),
-        BinaryOp::Greater => truth(left > right),
-        BinaryOp::GreaterOrEqual => truth(left >= right),
-        BinaryOp::Less => truth(left < right),
-        BinaryOp::LessOrEqual => truth(left <= right),
-        BinaryOp::Or | BinaryOp::And | BinaryOp::Unless => f64::NAN,
-    }
-}
 
 /// Checks parameter, grouping and `unwrap` of a range aggregation.
 pub(super) fn range_aggregation(aggregation: &RangeAggregation) -> Result<(), String> {

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metrics::Operation;
 use crate::querier::{Querier, Rows};
-use crate::request::{QueryRequest, QueryTime};
+use logql::request::{QueryRequest, QueryTime};
 
 /// Ends the name of a parsed label that another category has already.
 const DUPLICATE_SUFFIX: &str = "_extracted";

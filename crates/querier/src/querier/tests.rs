@@ -11,8 +11,8 @@ use crate::metadata::patterns::PatternsRequest;
 use crate::metadata::series::SeriesRequest;
 use crate::metadata::stats::IndexStats;
 use crate::metadata::volume::{AggregateBy, VolumeRequest};
-use crate::request::QueryPart;
 use crate::testing::{Rig, TestHead, TestRow, row, segment, tenant, time};
+use logql::request::QueryPart;
 
 const SECOND: i64 = model::time::SECOND_NS;
 

@@ -2,10 +2,10 @@
 
 use ::bytes::Bytes;
 use api::append::{AppendOutcome, Rejected};
+use model::ErrorKind;
 
 use super::Decoded;
 use super::bytes::{Reader, Writer, damaged};
-use crate::error::{code_of, kind_of};
 
 /// A rejection takes at least so many bytes.
 const REJECTED_BYTES_MIN: usize = 5;
@@ -29,7 +29,7 @@ pub fn encode_outcome(outcome: &AppendOutcome) -> Bytes {
     out.number(outcome.rejected.len() as u64);
     for Rejected { reason, kind, message, entries, bytes } in &outcome.rejected {
         out.text(reason);
-        out.byte(code_of(*kind));
+        out.byte(kind.code());
         out.text(message);
         out.number(*entries);
         out.number(*bytes);
@@ -47,7 +47,8 @@ pub fn decode_outcome(bytes: &[u8]) -> Decoded<AppendOutcome> {
     let duplicates = reader.number()?;
     let rejected = reader.list(REJECTED_BYTES_MIN, |reader| {
         let reason = known_reason(reader.text()?);
-        let kind = kind_of(reader.byte()?).ok_or_else(|| damaged("a kind of failure"))?;
+        let kind = ErrorKind::from_code(reader.byte()?.into())
+            .ok_or_else(|| damaged("a kind of failure"))?;
         let message = reader.text()?.to_owned();
         Ok(Rejected { reason, kind, message, entries: reader.number()?, bytes: reader.number()? })
     })?;

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tonic::Streaming;
 
 use crate::codec::{self, FlushedAs, Scope};
-use crate::error::{Error, kind_of};
+use crate::error::Error;
 use crate::generated::ingester::heads_answer::Answer;
 use crate::generated::ingester::heads_ask::Ask;
 use crate::generated::ingester::ingester_client::IngesterClient;
@@ -185,7 +185,7 @@ impl RemoteHeads {
             loop {
                 match hear.recv().await.ok_or_else(gone)?? {
                     (Answer::Failed(failed), _) => {
-                        let kind = u8::try_from(failed.kind).ok().and_then(kind_of);
+                        let kind = ErrorKind::from_code(failed.kind);
                         return Err(Error::new(
                             kind.unwrap_or(ErrorKind::Internal),
                             failed.message,

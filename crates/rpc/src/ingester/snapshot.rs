@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 
 use super::{HeadsView, IngesterRole};
 use crate::codec;
-use crate::error::{Error, code_of};
+use crate::error::Error;
 use crate::generated::ingester::heads_answer::Answer;
 use crate::generated::ingester::heads_ask::Ask;
 use crate::generated::ingester::{Failed, HeadsAnswer, HeadsAsk, LoadAsk, Opened, Pieces};
@@ -150,6 +150,6 @@ fn part(id: u64, answer: Answer, more: bool) -> HeadsAnswer {
 }
 
 fn failed(id: u64, error: &Error) -> HeadsAnswer {
-    let failed = Failed { kind: code_of(error.kind).into(), message: error.message.clone() };
+    let failed = Failed { kind: error.kind.code().into(), message: error.message.clone() };
     part(id, Answer::Failed(failed), false)
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use compactor::{Compactor, DeleteParams, Error, ListedDelete};
 use http::{HeaderValue, Method, StatusCode};
+use logql::request::{QueryRequest, QueryTime};
 use model::answer::Value;
 use model::units::parse_go_duration;
 use model::{Direction, TenantId, TimeRange, Timestamp};
-use querier::{QueryRequest, QueryTime};
 use serde_json::json;
 use store::DeleteState;
 

@@ -7,9 +7,10 @@ mod tags;
 
 use api::params::{InstantParams, ParamError, RangeParams};
 use api::query::{EncodingFlags, Timing, json, write_answer, write_legacy_streams, write_stats};
-use frontend::{PieceQuery, QueryTime, Request, TaskError, Timed};
+use frontend::{Request, TaskError, Timed};
 use http::StatusCode;
 use logql::eval::CancelReason;
+use logql::request::{QueryRequest, QueryTime};
 use model::ErrorKind;
 use model::answer::{Sample, Value};
 use model::label::quote_into;
@@ -26,7 +27,7 @@ pub async fn instant(mut call: Call) -> Outcome {
     let form = call.form().await?;
     let params = InstantParams::parse(|name| form.get(name), call.app.clock.now());
     let params = params.map_err(refused_param)?;
-    let request = PieceQuery {
+    let request = QueryRequest {
         text: params.query,
         time: QueryTime::Instant(params.time),
         direction: params.direction,
@@ -84,11 +85,15 @@ pub(super) fn add_regexp(form: &Form, query: &mut String) {
     }
 }
 
-fn range_request(call: &Call, form: &Form, flags: &EncodingFlags) -> Result<PieceQuery, HttpError> {
+fn range_request(
+    call: &Call,
+    form: &Form,
+    flags: &EncodingFlags,
+) -> Result<QueryRequest, HttpError> {
     let params = RangeParams::parse(|name| form.get(name), call.app.clock.now());
     let params = params.map_err(refused_param)?;
     let RangeParams { query, start, end, limit, direction, step_ns, interval_ns } = params;
-    Ok(PieceQuery {
+    Ok(QueryRequest {
         text: query,
         time: QueryTime::Range { start, end, step_ns },
         direction,
@@ -100,7 +105,7 @@ fn range_request(call: &Call, form: &Form, flags: &EncodingFlags) -> Result<Piec
     })
 }
 
-async fn ask(call: &Call, query: PieceQuery) -> Result<Timed, HttpError> {
+async fn ask(call: &Call, query: QueryRequest) -> Result<Timed, HttpError> {
     let frontend = call.app.parts.frontend.get()?;
     let request = Request {
         tenants: call.tenants.clone(),

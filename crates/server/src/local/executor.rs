@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontend::{
-    Executor, Gate, PieceQuery, Place, QueryTime, Task, TaskAnswer, TaskError, Timed, Version, Work,
-};
+use frontend::{Executor, Gate, Place, Task, TaskAnswer, TaskError, Timed, Version, Work};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use logql::request::QueryRequest;
 use model::{ErrorKind, TenantId, TimeRange};
-use querier::{Querier, QueryPart, QueryRequest, RangeVersion};
+use querier::{Querier, RangeVersion};
 
 use crate::app::App;
 use crate::http;
@@ -32,10 +31,10 @@ impl LocalExecutor {
         querier: &Arc<Querier>,
         tenants: &[TenantId],
         actor: &[String],
-        query: PieceQuery,
+        query: QueryRequest,
     ) -> Result<TaskAnswer, TaskError> {
         let (_place, waited) = enter(&self.gate, tenants, actor).await?;
-        let timed = querier.query_timed(tenants, request_of(query)).await;
+        let timed = querier.query_timed(tenants, query).await;
         let timed = timed.map_err(|error| task_error(&error))?;
         Ok(TaskAnswer::Answer(Timed {
             answer: timed.answer,
@@ -92,33 +91,14 @@ pub async fn enter(
 async fn versions(
     querier: &Arc<Querier>,
     tenants: &[TenantId],
-    query: PieceQuery,
+    query: QueryRequest,
     ranges: Vec<TimeRange>,
 ) -> Result<TaskAnswer, TaskError> {
-    let versions = querier.versions(tenants, &request_of(query), ranges).await;
+    let versions = querier.versions(tenants, &query, ranges).await;
     let version =
         |version: RangeVersion| Version { hash: version.hash, stored_bytes: version.stored_bytes };
     let versions = versions.map_err(|error| task_error(&error))?;
     Ok(TaskAnswer::Versions(versions.into_iter().map(version).collect()))
-}
-
-/// A piece as the querier takes it.
-fn request_of(query: PieceQuery) -> QueryRequest {
-    QueryRequest {
-        text: query.text,
-        time: match query.time {
-            QueryTime::Instant(at) => querier::QueryTime::Instant(at),
-            QueryTime::Range { start, end, step_ns } => {
-                querier::QueryTime::Range { start, end, step_ns }
-            }
-        },
-        direction: query.direction,
-        limit: query.limit,
-        interval_ns: query.interval_ns,
-        categorize: query.categorize,
-        tags: query.tags,
-        part: query.part.map(|part| QueryPart { shard: part.shard }),
-    }
 }
 
 /// A querier's error as a frontend takes it. It is not tried again: there is no other querier.

@@ -124,9 +124,7 @@ impl Parser {
         match (literal(&left), literal(&right)) {
             (Some(value), _) if op.is_set() => self.refused(mark, set_literal("left", op, value)),
             (_, Some(value)) if op.is_set() => self.refused(mark, set_literal("right", op, value)),
-            (Some(a), Some(b)) => {
-                Tree { expr: MetricExpr::Literal(check::fold(op, a, b)), height: 1 }
-            }
+            (Some(a), Some(b)) => Tree { expr: MetricExpr::Literal(op.apply(a, b)), height: 1 },
             _ => {
                 let height = left.height.max(right.height) + 1;
                 let (left, right) = (Box::new(left.expr), Box::new(right.expr));

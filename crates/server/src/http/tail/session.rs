@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontend::{PieceQuery, QueryTime};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use logql::request::{QueryRequest, QueryTime};
 use model::Direction;
 use model::answer::{ResultStream, Value};
 use model::time::SECOND_NS;
@@ -149,7 +149,7 @@ impl Session {
         let Request { tenant, query, start, limit, .. } = &self.request;
         let frontend = self.app.parts.frontend.find().ok_or("queries are not answered yet")?;
         let now = self.app.clock.now();
-        let query = PieceQuery {
+        let query = QueryRequest {
             text: query.clone(),
             // The step matters to metric queries only.
             time: QueryTime::Range { start: *start, end: now, step_ns: SECOND_NS },
