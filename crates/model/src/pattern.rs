@@ -2,13 +2,18 @@
 //!
 //! The matching engine is `regex-automata`, linear in the input like RE2. Where the syntaxes differ
 //! the text is rewritten before it is parsed: `\d`, `\w`, `\s` and `\b` are ASCII, `\Q…\E` quotes,
-//! `\z` is the end, `\pN` classes are kept, a repetition above 1000 is refused, and `{` that opens
-//! no repetition is a literal.
+//! `\z` is the end, `\pN` classes are kept, a repetition above 1000 is refused, `{` that opens
+//! no repetition is a literal, and groups may share a name.
 
 use std::fmt;
 
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
+
+mod translate;
+
+pub use translate::translate;
+use translate::{Translated, rewrite};
 
 /// Compiled size above which a pattern is refused, in bytes.
 const PATTERN_BYTES_MAX: usize = 10 << 20;
@@ -20,6 +25,7 @@ const REPETITION_MAX: u32 = 1000;
 pub struct Pattern {
     text: String,
     regex: Regex,
+    group_names: Vec<String>,
 }
 
 /// Why a regular expression was refused; the text is what follows `error parsing regexp: `.
@@ -34,7 +40,7 @@ impl Pattern {
     ///
     /// [`PatternError`] when the text is not a pattern Go would accept or compiles too large.
     pub fn search(text: &str) -> Result<Self, PatternError> {
-        Self::compile(text, &translate(text)?)
+        Self::compile(text, rewrite(text)?)
     }
 
     /// Compiles a pattern that must match the whole text, as `^(?s:text)$`.
@@ -43,19 +49,20 @@ impl Pattern {
     ///
     /// As [`Pattern::search`].
     pub fn anchored(text: &str) -> Result<Self, PatternError> {
-        let inner = translate(text)?;
-        Self::compile(text, &format!("^(?s:{inner})$"))
+        let inner = rewrite(text)?;
+        Self::compile(text, Translated { text: format!("^(?s:{})$", inner.text), ..inner })
     }
 
-    fn compile(text: &str, translated: &str) -> Result<Self, PatternError> {
-        check_repetitions(text, translated)?;
+    fn compile(text: &str, translated: Translated<'_>) -> Result<Self, PatternError> {
+        check_repetitions(text, &translated.text)?;
         let config = Regex::config().nfa_size_limit(Some(PATTERN_BYTES_MAX)).utf8_empty(false);
         let regex = Regex::builder()
             .configure(config)
             .syntax(syntax::Config::new().utf8(false))
-            .build(translated)
+            .build(&translated.text)
             .map_err(|error| PatternError(describe(text, &error)))?;
-        Ok(Self { text: text.to_owned(), regex })
+        let group_names = translated.group_names.into_iter().map(str::to_owned).collect();
+        Ok(Self { text: text.to_owned(), regex, group_names })
     }
 
     /// Whether the pattern matches somewhere in `haystack`.
@@ -68,6 +75,13 @@ impl Pattern {
     #[must_use]
     pub fn regex(&self) -> &Regex {
         &self.regex
+    }
+
+    /// The names of groups in the order in which they stand, as often as they stand. The automaton
+    /// knows the first group of a name, and none whose name begins with a digit.
+    #[must_use]
+    pub fn group_names(&self) -> &[String] {
+        &self.group_names
     }
 
     /// The pattern as it was written.
@@ -124,242 +138,26 @@ fn repetitions(hir: &regex_syntax::hir::Hir) -> u64 {
     }
 }
 
-/// Words a syntax error as Go does, as far as the two engines name the same faults.
+/// Words a syntax error as Go does. Most faults are found, and worded, by [`translate`].
 fn go_message(text: &str, error: &regex_syntax::Error) -> String {
-    use regex_syntax::ast::ErrorKind;
-    let regex_syntax::Error::Parse(error) = error else {
-        return format!("{error}: `{text}`");
-    };
-    let span = error.span();
-    let part = error.pattern().get(span.start.offset..span.end.offset).unwrap_or("");
-    match error.kind() {
-        ErrorKind::GroupUnclosed => format!("missing closing ): `{text}`"),
-        ErrorKind::GroupUnopened => format!("unexpected ): `{text}`"),
-        ErrorKind::ClassUnclosed => {
-            let from = text.find('[').map_or(text, |at| &text[at..]);
-            format!("missing closing ]: `{from}`")
-        }
-        ErrorKind::RepetitionMissing => {
-            let operator = text
-                .chars()
-                .find(|c| matches!(c, '*' | '+' | '?'))
-                .map_or_else(|| part.to_owned(), String::from);
-            format!("missing argument to repetition operator: `{operator}`")
-        }
-        ErrorKind::ClassRangeInvalid => format!("invalid character class range: `{part}`"),
-        ErrorKind::EscapeUnexpectedEof => "trailing backslash at end of expression: ``".to_owned(),
-        ErrorKind::EscapeUnrecognized => format!("invalid escape sequence: `{part}`"),
-        ErrorKind::GroupNameDuplicate { .. } => format!("duplicate capture group name: `{part}`"),
-        ErrorKind::UnsupportedLookAround => format!("invalid or unsupported Perl syntax: `{part}`"),
-        kind => format!("{kind}: `{text}`"),
-    }
-}
-
-/// Rewrites Go syntax into the equivalent `regex-syntax` text.
-///
-/// # Errors
-///
-/// [`PatternError`] for what Go refuses and the other engine would accept.
-pub fn translate(text: &str) -> Result<String, PatternError> {
-    Translator { rest: text, out: String::with_capacity(text.len() + 8) }.run()
-}
-
-struct Translator<'a> {
-    rest: &'a str,
-    out: String,
-}
-
-/// The names Go knows in `[[:name:]]`.
-const CLASS_NAMES: [&str; 14] = [
-    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
-    "space", "upper", "word", "xdigit",
-];
-
-impl<'a> Translator<'a> {
-    fn run(mut self) -> Result<String, PatternError> {
-        while let Some(c) = self.rest.chars().next() {
-            match c {
-                '\\' => self.escape(false)?,
-                '[' => self.class()?,
-                '*' | '+' | '?' => {
-                    self.keep(1);
-                    self.not_repeated_again(&c.to_string())?;
-                }
-                // What opens a group is no repetition of it.
-                '(' if self.rest.starts_with("(?") && !self.rest.starts_with("(?x") => self.keep(2),
-                '{' => self.repetition()?,
-                // Characters that are special only to the other engine's verbose mode.
-                '}' => self.replace("}", "\\}"),
-                '(' if self.rest.starts_with("(?x") => {
-                    return Err(PatternError("invalid or unsupported Perl syntax: `(?x`".into()));
-                }
-                c => self.keep(c.len_utf8()),
+    use regex_syntax::ast::ErrorKind as Syntax;
+    use regex_syntax::hir::ErrorKind as Meaning;
+    match error {
+        regex_syntax::Error::Parse(error) => match error.kind() {
+            Syntax::GroupUnclosed => format!("missing closing ): `{text}`"),
+            Syntax::GroupUnopened => format!("unexpected ): `{text}`"),
+            kind => format!("{kind}: `{text}`"),
+        },
+        regex_syntax::Error::Translate(error) => match error.kind() {
+            Meaning::UnicodePropertyNotFound => {
+                let (start, end) = (error.span().start.offset, error.span().end.offset);
+                let class = error.pattern().get(start..end).unwrap_or(text);
+                format!("invalid character class range: `{class}`")
             }
-        }
-        Ok(self.out)
+            kind => format!("{kind}: `{text}`"),
+        },
+        error => format!("{error}: `{text}`"),
     }
-
-    fn keep(&mut self, bytes: usize) {
-        let (kept, rest) = self.rest.split_at(bytes);
-        self.out.push_str(kept);
-        self.rest = rest;
-    }
-
-    fn replace(&mut self, found: &str, with: &str) {
-        self.rest = &self.rest[found.len()..];
-        self.out.push_str(with);
-    }
-
-    fn escape(&mut self, in_class: bool) -> Result<(), PatternError> {
-        let Some(kind) = self.rest[1..].chars().next() else {
-            return Err(PatternError("trailing backslash at end of expression: ``".into()));
-        };
-        match kind {
-            'd' if in_class => self.replace("\\d", "0-9"),
-            'w' if in_class => self.replace("\\w", "0-9A-Za-z_"),
-            's' if in_class => self.replace("\\s", "\\t\\n\\x0C\\r "),
-            'D' if in_class => self.replace("\\D", "[^0-9]"),
-            'W' if in_class => self.replace("\\W", "[^0-9A-Za-z_]"),
-            'S' if in_class => self.replace("\\S", "[^\\t\\n\\x0C\\r ]"),
-            'd' => self.replace("\\d", "[0-9]"),
-            'w' => self.replace("\\w", "[0-9A-Za-z_]"),
-            's' => self.replace("\\s", "[\\t\\n\\x0C\\r ]"),
-            'D' => self.replace("\\D", "[^0-9]"),
-            'W' => self.replace("\\W", "[^0-9A-Za-z_]"),
-            'S' => self.replace("\\S", "[^\\t\\n\\x0C\\r ]"),
-            'b' if !in_class => self.replace("\\b", "(?-u:\\b)"),
-            'B' if !in_class => self.replace("\\B", "(?-u:\\B)"),
-            'Q' if !in_class => self.quoted(),
-            '0'..='7' => self.octal(kind)?,
-            'x' | 'p' | 'P' => self.keep_with_braces(),
-            'a' | 'f' | 't' | 'n' | 'r' | 'v' => self.keep(2),
-            'A' | 'z' if !in_class => self.keep(2),
-            c if c.is_ascii_punctuation() => self.keep(2),
-            c => {
-                return Err(PatternError(format!("invalid escape sequence: `\\{c}`")));
-            }
-        }
-        Ok(())
-    }
-
-    /// `\x{10FFFF}` and `\p{Greek}`: the braces belong to the escape.
-    fn keep_with_braces(&mut self) {
-        let braces = self.rest[2..].starts_with('{').then(|| self.rest.find('}')).flatten();
-        self.keep(braces.map_or(2, |end| end + 1));
-    }
-
-    /// `\Q…\E` (or to the end of the text) stands for its literal content.
-    fn quoted(&mut self) {
-        let body = &self.rest[2..];
-        let (literal, rest) = body.split_once("\\E").unwrap_or((body, ""));
-        regex_syntax::escape_into(literal, &mut self.out);
-        self.rest = rest;
-    }
-
-    /// `\123` is an octal code; a single digit 1–7 alone would be a back reference.
-    fn octal(&mut self, first: char) -> Result<(), PatternError> {
-        let digits: String =
-            self.rest[1..].chars().take(3).take_while(|c| ('0'..='7').contains(c)).collect();
-        if first != '0' && digits.len() < 2 {
-            return Err(PatternError(format!("invalid escape sequence: `\\{first}`")));
-        }
-        let code = u32::from_str_radix(&digits, 8).unwrap_or(0);
-        self.rest = &self.rest[1 + digits.len()..];
-        self.out.push_str(&format!("\\x{{{code:X}}}"));
-        Ok(())
-    }
-
-    fn class(&mut self) -> Result<(), PatternError> {
-        self.keep(1);
-        if self.rest.starts_with('^') {
-            self.keep(1);
-        }
-        if self.rest.starts_with(']') {
-            self.replace("]", "\\]");
-        }
-        while let Some(c) = self.rest.chars().next() {
-            match c {
-                ']' => {
-                    self.keep(1);
-                    return Ok(());
-                }
-                '\\' => self.escape(true)?,
-                '[' => match self.class_name() {
-                    Some(name) => {
-                        let class = &self.rest[..name.len() + "[::]".len()];
-                        if !CLASS_NAMES.contains(&name.strip_prefix('^').unwrap_or(name)) {
-                            let fault = format!("invalid character class range: `{class}`");
-                            return Err(PatternError(fault));
-                        }
-                        self.keep(class.len());
-                    }
-                    None => self.replace("[", "\\["),
-                },
-                // Set operators of the other engine are plain characters in Go.
-                '&' => self.replace("&", "\\&"),
-                '~' => self.replace("~", "\\~"),
-                '-' if self.rest.starts_with("--") => self.replace("-", "\\-"),
-                c => self.keep(c.len_utf8()),
-            }
-        }
-        Ok(())
-    }
-
-    /// What stands between `[:` and the next `:]`, if the text goes on so.
-    fn class_name(&self) -> Option<&'a str> {
-        self.rest.strip_prefix("[:")?.split_once(":]").map(|(name, _)| name)
-    }
-
-    fn repetition(&mut self) -> Result<(), PatternError> {
-        let Some((bounds, end)) = repetition_bounds(self.rest) else {
-            self.replace("{", "\\{");
-            return Ok(());
-        };
-        if bounds.iter().any(|bound| *bound > REPETITION_MAX) {
-            let part = &self.rest[..end];
-            return Err(PatternError(format!("invalid repeat count: `{part}`")));
-        }
-        let operator = self.rest[..end].to_owned();
-        self.keep(end);
-        self.not_repeated_again(&operator)
-    }
-
-    /// Keeps the `?` that makes an operator lazy, and refuses another operator behind it.
-    fn not_repeated_again(&mut self, operator: &str) -> Result<(), PatternError> {
-        let lazy = if self.rest.starts_with('?') {
-            self.keep(1);
-            "?"
-        } else {
-            ""
-        };
-        let again = match self.rest.chars().next() {
-            Some(c @ ('*' | '+' | '?')) => c.to_string(),
-            Some('{') => match repetition_bounds(self.rest) {
-                Some((_, end)) => self.rest[..end].to_owned(),
-                None => return Ok(()),
-            },
-            _ => return Ok(()),
-        };
-        let operators = format!("{operator}{lazy}{again}");
-        Err(PatternError(format!("invalid nested repetition operator: `{operators}`")))
-    }
-}
-
-/// The bounds of `{n}`, `{n,}` or `{n,m}` at the start of `text`, and its length.
-fn repetition_bounds(text: &str) -> Option<(Vec<u32>, usize)> {
-    let end = text.find('}')? + 1;
-    let body = &text[1..end - 1];
-    let (low, high) = body.split_once(',').map_or((body, None), |(low, high)| (low, Some(high)));
-    let number = |digits: &str| {
-        (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
-            .then(|| digits.parse().unwrap_or(u32::MAX))
-    };
-    let mut bounds = vec![number(low)?];
-    match high {
-        Some("") | None => {}
-        Some(high) => bounds.push(number(high)?),
-    }
-    Some((bounds, end))
 }
 
 #[cfg(test)]
@@ -401,6 +199,20 @@ mod tests {
         assert!(matches(r"(?P<n>x)", "x"));
         assert!(matches(r"(?i:X)(?:y)+?z*?", "xyz"));
         assert!(matches(r"a{2}?b", "aab"));
+        assert!(matches(r"a\ b(?)", "a b"));
+        assert!(matches(r"\p{^Greek}", "a"));
+        assert!(!matches(r"\P{^Greek}", "a"));
+        assert!(matches(r"^[+--]$", ","));
+        assert!(matches(r"^[]-a]$", "_"));
+        assert!(matches(r"^[a\-\x41~~&&[]+$", "a-A~&["));
+        assert!(matches("a{01}", "a{01}"));
+    }
+
+    #[test]
+    fn groups_may_share_a_name_or_begin_it_with_a_digit() {
+        let pattern = Pattern::search("(?P<n>a)(?<n>b)(?P<1st>c)").unwrap();
+        assert_eq!(pattern.group_names(), ["n", "n", "1st"]);
+        assert!(pattern.is_match(b"abc"));
     }
 
     #[test]
@@ -434,8 +246,44 @@ mod tests {
         }
         // A bracket, a colon and a bracket name no class.
         assert!(matches("^[[:]+$", ":["));
-        let error = Pattern::search("a(b").unwrap_err();
-        assert_eq!(error.to_string(), "error parsing regexp: missing closing ): `a(b`");
+        for (pattern, fault) in [
+            ("a(b", "missing closing ): `a(b`"),
+            ("a)", "unexpected ): `a)`"),
+            ("x[a-z", "missing closing ]: `[a-z`"),
+            ("[z-a]", "invalid character class range: `z-a`"),
+            ("[a--b]", "invalid character class range: `a--`"),
+            (r"[a-\d]", r"invalid escape sequence: `\d`"),
+            (r"\pX", r"invalid character class range: `\p{X}`"),
+            (r"\p{Script=Greek}", r"invalid character class range: `\p{Script=Greek}`"),
+            (r"\p{", r"invalid character class range: `\p{`"),
+            (r"\x", r"invalid escape sequence: `\x`"),
+            (r"\x4", r"invalid escape sequence: `\x4`"),
+            (r"\x{}", r"invalid escape sequence: `\x{}`"),
+            (r"\x{110000}", r"invalid escape sequence: `\x{110000`"),
+            (r"\", "trailing backslash at end of expression: ``"),
+            ("**", "missing argument to repetition operator: `*`"),
+            ("a|+?", "missing argument to repetition operator: `+?`"),
+            ("{1}", "missing argument to repetition operator: `{1}`"),
+            ("a**?b", "invalid nested repetition operator: `**?`"),
+            ("x{2,1}", "invalid repeat count: `{2,1}`"),
+            ("(?z)a", "invalid or unsupported Perl syntax: `(?z`"),
+            ("(?u)a", "invalid or unsupported Perl syntax: `(?u`"),
+            ("(?-)a", "invalid or unsupported Perl syntax: `(?-)`"),
+            ("(?i", "invalid or unsupported Perl syntax: `(?i`"),
+            ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
+            ("(?P=n)", "invalid or unsupported Perl syntax: `(?P`"),
+            ("(?<=a)", "invalid named capture: `(?<=a)`"),
+            ("(?P<n", "invalid named capture: `(?P<n`"),
+            ("(?P<>a)", "invalid named capture: `(?P<>`"),
+            ("(?P<é>a)", "invalid named capture: `(?P<é>`"),
+        ] {
+            assert_eq!(Pattern::search(pattern).unwrap_err().0, fault, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_can_be_searched() {
+        assert!(Pattern::search("b$").unwrap().is_match(b"\xff\xfeb"));
     }
 
     #[test]
@@ -448,10 +296,5 @@ mod tests {
             let _ = translate(&text);
             let _ = translate(&format!("[{text}"));
         }
-    }
-
-    #[test]
-    fn bytes_that_are_not_text_can_be_searched() {
-        assert!(Pattern::search("b$").unwrap().is_match(b"\xff\xfeb"));
     }
 }

@@ -92,46 +92,23 @@ pub(super) fn vector_grouping(op: VectorOp, grouping: Option<&Grouping>) -> Resu
 /// Checks the argument of `| regexp`.
 pub(super) fn regexp(text: &str) -> Result<(), String> {
     let invalid = |why: &str| Err(format!("invalid regexp parser: {why}"));
-    if let Some(group) = invalid_group_name(text) {
-        return invalid(&format!("error parsing regexp: invalid named capture: `{group}`"));
-    }
     let pattern = match Pattern::search(text) {
         Ok(pattern) => pattern,
         Err(error) => return invalid(&error.to_string()),
     };
-    let groups = pattern.regex().group_info();
-    let mut names = groups.pattern_names(regex_automata::PatternID::ZERO).flatten().peekable();
-    if names.peek().is_none() {
+    let names = pattern.group_names();
+    if names.is_empty() {
         return invalid("at least one named capture must be supplied");
     }
-    match names.find(|name| !model::label::is_label_name(name)) {
-        Some(name) => invalid(&format!("invalid extracted label name '{name}'")),
-        None => Ok(()),
-    }
-}
-
-/// The first group opening whose name is not made of word characters.
-fn invalid_group_name(text: &str) -> Option<&str> {
-    let mut from = 0;
-    while let Some(found) = text[from..].find("(?") {
-        let start = from + found;
-        let rest = &text[start..];
-        from = start + 2;
-        let is_escaped = text[..start].bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1;
-        let Some(named) = rest.strip_prefix("(?P<").or_else(|| rest.strip_prefix("(?<")) else {
-            continue;
-        };
-        let Some(end) = named.find('>') else { continue };
-        let is_word = |c: char| c == '_' || c.is_ascii_alphanumeric();
-        let name = &named[..end];
-        if !is_escaped
-            && !name.starts_with(['=', '!'])
-            && (name.is_empty() || !name.chars().all(is_word))
-        {
-            return Some(&rest[..rest.len() - named.len() + end + 1]);
+    for (at, name) in names.iter().enumerate() {
+        if !model::label::is_label_name(name) {
+            return invalid(&format!("invalid extracted label name '{name}'"));
+        }
+        if names[..at].contains(name) {
+            return invalid(&format!("duplicate extracted label name '{name}'"));
         }
     }
-    None
+    Ok(())
 }
 
 /// Checks the argument of `| pattern`.

@@ -15,6 +15,7 @@ pub(crate) use read::parse;
 
 /// The layout in which times print by default.
 const DEFAULT_LAYOUT: &str = "2006-01-02 15:04:05.999999999 -0700 MST";
+const SECOND_NS: i128 = 1_000_000_000;
 /// Seconds from year 1 to 1970.
 const UNIX_FROM_YEAR_ONE: i64 = 62_135_596_800;
 
@@ -156,9 +157,35 @@ impl Time {
 
     /// Nanoseconds since another time, at the bounds of their type.
     pub(crate) fn since(&self, other: &Self) -> i64 {
-        let nanos = |time: &Self| i128::from(time.unix) * 1_000_000_000 + i128::from(time.nanos);
-        let difference = nanos(self) - nanos(other);
+        let difference = self.unix_nanos() - other.unix_nanos();
         i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// The instant so many nanoseconds later.
+    pub(crate) fn plus(&self, nanos: i64) -> Self {
+        self.at_unix_nanos(self.unix_nanos() + i128::from(nanos))
+    }
+
+    /// The time rounded down to whole units of so many nanoseconds, counted from [`Time::zero`].
+    /// Without a positive unit nothing is rounded.
+    pub(crate) fn truncated(&self, unit: i64) -> Self {
+        if unit <= 0 {
+            return self.clone();
+        }
+        let since_zero = self.unix_nanos() - Self::zero().unix_nanos();
+        self.at_unix_nanos(self.unix_nanos() - since_zero.rem_euclid(i128::from(unit)))
+    }
+
+    fn unix_nanos(&self) -> i128 {
+        i128::from(self.unix) * SECOND_NS + i128::from(self.nanos)
+    }
+
+    /// An instant in the same zone; seconds beyond their type stay at its bounds.
+    fn at_unix_nanos(&self, nanos: i128) -> Self {
+        let seconds = nanos.div_euclid(SECOND_NS);
+        let bound = if seconds < 0 { i64::MIN } else { i64::MAX };
+        let unix = i64::try_from(seconds).unwrap_or(bound);
+        Self { unix, nanos: nanos.rem_euclid(SECOND_NS) as u32, zone: self.zone.clone() }
     }
 
     /// The time as a calendar in its zone shows it.

@@ -1,5 +1,7 @@
 //! `printf`: Go's formatting verbs.
 
+mod hex_float;
+
 use std::fmt::Write as _;
 
 use model::label::quote_into;
@@ -324,7 +326,7 @@ fn quoted_char(c: char) -> String {
 }
 
 fn float(value: f64, verb: char, spec: Spec) -> Option<String> {
-    if !matches!(verb, 'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'v') {
+    if !matches!(verb, 'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'v' | 'x' | 'X') {
         return None;
     }
     let prefix = sign(value.is_sign_negative() && !value.is_nan(), spec);
@@ -341,10 +343,11 @@ fn float(value: f64, verb: char, spec: Spec) -> Option<String> {
     let body = match (verb, spec.precision) {
         ('f' | 'F', precision) => format!("{magnitude:.*}", precision.unwrap_or(6)),
         ('e' | 'E', precision) => fixed_exponent(magnitude, precision.unwrap_or(6), verb),
+        ('x' | 'X', precision) => hex_float::format(magnitude, precision),
         (_, None) => shortest(magnitude),
         (_, Some(precision)) => general(magnitude, precision.max(1), spec.sharp),
     };
-    let body = if matches!(verb, 'E' | 'G') { body.to_uppercase() } else { body };
+    let body = if matches!(verb, 'E' | 'G' | 'X') { body.to_uppercase() } else { body };
     Some(format!("{prefix}{body}"))
 }
 

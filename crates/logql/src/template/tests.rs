@@ -71,6 +71,10 @@ fn labels_and_lines_print() {
     check("{{/* note */}}x{{- /* note */ -}} y", "xy");
     check("{{ __line__ }}", "the line");
     check("{{ __timestamp__ }}", "2026-11-18 12:56:24.133009196 +0000 UTC");
+    check(
+        "{{ ((__timestamp__.Truncate 86400000000000).Add 5000000000).Format `15:04:05` }}",
+        "00:00:05",
+    );
     check("{{ __timestamp__.Weekday }} {{ __timestamp__.YearDay }}", "Wednesday 322");
     check("{{ __timestamp__.Format \"15:04\" }}", "12:56");
     check("{{ . }}", "map[d:1m30s empty: n:7 user:carol v:héllo]");

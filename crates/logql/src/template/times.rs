@@ -166,6 +166,12 @@ fn time_method(name: &str) -> Option<Method> {
         "Equal" => {
             with(&[Type::Time], |time, args| Value::Bool(time_of(time) == time_of(&args[0])))
         }
+        "Add" => with(&[Type::Int], |time, args| {
+            Value::Time(time_of(time).plus(args[0].as_int().unwrap_or(0)))
+        }),
+        "Truncate" => with(&[Type::Int], |time, args| {
+            Value::Time(time_of(time).truncated(args[0].as_int().unwrap_or(0)))
+        }),
         "Sub" => with(&[Type::Time], |time, args| {
             Value::Duration(time_of(time).since(&time_of(&args[0])))
         }),
