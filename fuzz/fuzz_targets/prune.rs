@@ -28,7 +28,7 @@ struct Sample {
 fn built_in() -> Vec<Vec<u8>> {
     let line = |n: u64| {
         let id = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        match n % 5 {
+        match n % 6 {
             0 => {
                 format!("level=info ts=2024-04-16T15:10:44.{n:09}Z msg=\"served\" trace={id:032x}")
             }
@@ -39,6 +39,7 @@ fn built_in() -> Vec<Vec<u8>> {
             3 => {
                 format!("ERROR Kelvin \u{212a} ſ İ blk_{} timeout after {n}ms", id % 1_000_000_007)
             }
+            4 => format!("Receiving block blk_{id:020} size {n}"),
             _ => format!("{id:08x}-0000-4000-8000-{id:012x} GET /index.html?a=%20{n}"),
         }
     };

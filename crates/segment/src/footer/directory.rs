@@ -39,12 +39,8 @@ impl SectionType {
     /// The newest version of the section that this reader understands.
     fn version(self) -> u16 {
         match self {
-            Self::TokenIndex
-            | Self::Digest
-            | Self::Cells
-            | Self::Streams
-            | Self::Blocks
-            | Self::IndexDirectory => 1,
+            Self::TokenIndex | Self::Digest | Self::Cells | Self::Streams | Self::Blocks => 1,
+            Self::IndexDirectory => 2,
         }
     }
 

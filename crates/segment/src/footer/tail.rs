@@ -15,7 +15,7 @@ pub(crate) const MAGIC: [u8; 4] = *b"LSEG";
 /// Readers that do not know this version must not guess.
 pub(crate) const MAJOR: u8 = 1;
 /// Grows when optional parts are added.
-pub(crate) const MINOR: u8 = 1;
+pub(crate) const MINOR: u8 = 2;
 /// How many last bytes to ask for when not even the tail was given.
 const FIRST_READ: u64 = 64 << 10;
 

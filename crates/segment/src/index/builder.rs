@@ -7,6 +7,7 @@ use super::directory::{FamilyDirectory, IndexDirectory};
 use super::keys::{
     self, GRAM_BITS, GramSet, IDENTIFIER_BITS, VALUE_BYTES_MIN, is_gram, mark_grams,
 };
+use super::numbers::{NUMBER_BITS, for_each_number, for_each_number_key};
 use super::pages::{self, PAGE_POSTINGS};
 use super::{Family, family_bits};
 
@@ -24,6 +25,8 @@ fn spare_bits(family: Family) -> u32 {
         // A needle long enough to have one of these keys mostly has several: an identifier of 16
         // digits has three to four.
         Family::Identifiers => 4,
+        // Identifier keys are asked for beside them.
+        Family::Numbers => 3,
         Family::Values => 8,
     }
 }
@@ -32,7 +35,7 @@ fn spare_bits(family: Family) -> u32 {
 fn posting_bits(family: Family) -> usize {
     match family {
         Family::Grams => 5,
-        Family::Identifiers => 7,
+        Family::Identifiers | Family::Numbers => 7,
         Family::Values => 10,
     }
 }
@@ -41,15 +44,16 @@ fn posting_bits(family: Family) -> usize {
 pub(crate) struct KeyCollector {
     /// One byte for every gram.
     grams: Box<GramSet>,
-    /// One bit for every identifier key.
-    identifiers: Box<[u64; 1 << (IDENTIFIER_BITS - 6)]>,
+    identifiers: KeySet,
+    numbers: KeySet,
 }
 
 impl KeyCollector {
     pub(crate) fn new() -> Self {
         Self {
             grams: Box::new([0; 1 << GRAM_BITS]),
-            identifiers: Box::new([0; 1 << (IDENTIFIER_BITS - 6)]),
+            identifiers: KeySet::new(),
+            numbers: KeySet::new(),
         }
     }
 
@@ -62,28 +66,57 @@ impl KeyCollector {
         keys
     }
 
-    /// The identifier keys of a text, ascending. Masks of the text save looking at it again.
-    pub(crate) fn identifiers(&mut self, text: &[u8], masks: Option<&Masks>) -> Vec<u32> {
-        let bits = &mut self.identifiers;
-        let mut found = false;
+    /// The identifier keys and the number keys of a text, ascending. Masks of the text save looking
+    /// at it again.
+    pub(crate) fn identifiers_and_numbers(
+        &mut self,
+        text: &[u8],
+        masks: Option<&Masks>,
+    ) -> (Vec<u32>, Vec<u32>) {
+        let Self { identifiers, numbers, .. } = self;
+        // What is long enough for a number key is an identifier, too.
         let collect = |identifier: &[u8]| {
-            found = true;
-            keys::for_each_minimiser(identifier, |key| {
-                bits[key as usize / 64 % bits.len()] |= 1 << (key % 64);
+            keys::for_each_minimiser(identifier, |key| identifiers.insert(key));
+            for_each_number(identifier, |number| {
+                for_each_number_key(number, |key| numbers.insert(key));
             });
         };
         match masks {
             Some(masks) => keys::for_each_identifier_among(text, masks, collect),
             None => keys::for_each_identifier(text, collect),
         }
+        (identifiers.take(), numbers.take())
+    }
+}
+
+/// A set of identifier or number keys: one bit for each that is possible.
+struct KeySet {
+    bits: Box<[u64; 1 << (IDENTIFIER_BITS - 6)]>,
+    is_empty: bool,
+}
+
+impl KeySet {
+    fn new() -> Self {
+        const { assert!(NUMBER_BITS == IDENTIFIER_BITS) };
+        Self { bits: Box::new([0; 1 << (IDENTIFIER_BITS - 6)]), is_empty: true }
+    }
+
+    fn insert(&mut self, key: u32) {
+        self.bits[key as usize / 64 % self.bits.len()] |= 1 << (key % 64);
+        self.is_empty = false;
+    }
+
+    /// All keys, ascending; none is left.
+    fn take(&mut self) -> Vec<u32> {
         let mut keys = Vec::new();
-        if found {
-            for (index, word) in (0..).zip(bits.iter_mut()) {
-                let mut word = std::mem::take(word);
-                while word != 0 {
-                    keys.push(index * 64 + word.trailing_zeros());
-                    word &= word - 1;
-                }
+        if std::mem::replace(&mut self.is_empty, true) {
+            return keys;
+        }
+        for (index, word) in (0..).zip(self.bits.iter_mut()) {
+            let mut word = std::mem::take(word);
+            while word != 0 {
+                keys.push(index * 64 + word.trailing_zeros());
+                word &= word - 1;
             }
         }
         keys
@@ -94,12 +127,12 @@ impl KeyCollector {
 pub(crate) struct IndexBuilder {
     collector: KeyCollector,
     /// Per family and block: distinct keys, ascending; `None` when they are not listed.
-    blocks: [Vec<Option<Vec<u32>>>; 3],
+    blocks: [Vec<Option<Vec<u32>>>; Family::COUNT],
 }
 
 impl IndexBuilder {
     pub(crate) fn new() -> Self {
-        Self { collector: KeyCollector::new(), blocks: [const { Vec::new() }; 3] }
+        Self { collector: KeyCollector::new(), blocks: [const { Vec::new() }; Family::COUNT] }
     }
 
     /// Adds the next block: its lines with separators and their masks, if there are any, its metadata,
@@ -111,7 +144,9 @@ impl IndexBuilder {
         encoded: usize,
     ) {
         let Self { collector, blocks } = self;
-        let keys = [collector.grams(text), collector.identifiers(text, masks), value_keys(columns)];
+        let grams = collector.grams(text);
+        let (identifiers, numbers) = collector.identifiers_and_numbers(text, masks);
+        let keys = [grams, identifiers, value_keys(columns), numbers];
         for (family, keys) in Family::ALL.into_iter().zip(keys) {
             let bytes = keys.len() * posting_bits(family) / 8;
             let listed = (bytes <= encoded / BUDGET_PART).then_some(keys);
@@ -153,11 +188,17 @@ fn encode_family(
     first_page: u32,
     out: &mut Vec<u8>,
 ) -> FamilyDirectory {
-    let listed = blocks.iter().flatten().count();
     let total: usize = blocks.iter().flatten().map(Vec::len).sum();
-    let mean = total / listed.max(1);
+    let typical = match family {
+        // Few blocks have most of the keys, and those are the blocks that are asked about.
+        Family::Numbers => {
+            let squares: usize = blocks.iter().flatten().map(|keys| keys.len() * keys.len()).sum();
+            squares / total.max(1)
+        }
+        _ => total / blocks.iter().flatten().count().max(1),
+    };
     let all_bits = family_bits(family);
-    let key_bits = (usize::BITS - mean.leading_zeros() + spare_bits(family)).min(all_bits);
+    let key_bits = (usize::BITS - typical.leading_zeros() + spare_bits(family)).min(all_bits);
     let unlisted = (0..).zip(blocks).filter(|(_, keys)| keys.is_none()).map(|(block, _)| block);
     let mut directory = FamilyDirectory {
         key_bits,

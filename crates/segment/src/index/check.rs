@@ -15,7 +15,7 @@ use super::{Family, family_bits, pages};
 pub(crate) struct IndexCheck<'a> {
     directory: &'a IndexDirectory,
     /// Per family: every posting, ascending.
-    postings: [Vec<u64>; 3],
+    postings: [Vec<u64>; Family::COUNT],
     blocks: u64,
     collector: KeyCollector,
 }
@@ -23,7 +23,7 @@ pub(crate) struct IndexCheck<'a> {
 impl<'a> IndexCheck<'a> {
     /// Reads every page.
     pub(crate) fn read(directory: &'a IndexDirectory, bytes: &[u8], blocks: usize) -> Result<Self> {
-        let mut postings = [const { Vec::new() }; 3];
+        let mut postings = [const { Vec::new() }; Family::COUNT];
         for (number, page, range) in directory.pages() {
             let bytes = bytes.get(range.start as usize..range.end as usize);
             let bytes = bytes.ok_or(FormatError::Corrupt("a page outside its section"))?;
@@ -64,7 +64,9 @@ impl<'a> IndexCheck<'a> {
             long.map(move |value| value_key(name, xxh3_64(value.as_bytes())))
         });
         let values = values.collect();
-        let keys = [self.collector.grams(text), self.collector.identifiers(text, None), values];
+        let grams = self.collector.grams(text);
+        let (identifiers, numbers) = self.collector.identifiers_and_numbers(text, None);
+        let keys = [grams, identifiers, values, numbers];
         for (family, keys) in Family::ALL.into_iter().zip(keys) {
             self.check_keys(family, block, &keys)?;
         }

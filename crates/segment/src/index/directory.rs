@@ -11,7 +11,7 @@ use super::{Family, family_bits};
 /// The families of a segment's index; a family that is missing prunes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct IndexDirectory {
-    families: [Option<FamilyDirectory>; 3],
+    families: [Option<FamilyDirectory>; Family::COUNT],
 }
 
 /// One family of keys.
@@ -43,7 +43,7 @@ impl FamilyDirectory {
 }
 
 impl IndexDirectory {
-    pub(crate) fn new(families: [Option<FamilyDirectory>; 3]) -> Self {
+    pub(crate) fn new(families: [Option<FamilyDirectory>; Family::COUNT]) -> Self {
         Self { families }
     }
 
@@ -98,7 +98,7 @@ impl IndexDirectory {
     /// Reads the section of a segment with `blocks` blocks whose pages take `pages_len` bytes.
     pub(crate) fn decode(bytes: &[u8], blocks: usize, pages_len: u64) -> Result<Self> {
         let mut cursor = Cursor::new(bytes, "index directory");
-        let mut families = [const { None }; 3];
+        let mut families = [const { None }; Family::COUNT];
         let (mut next_family, mut next_page, mut offset) = (0, 0, 0u64);
         while cursor.remaining() > 0 {
             let code = cursor.u8()?;
@@ -179,18 +179,29 @@ mod tests {
             Some(family(0, 0, &[7, 300, 900])),
             None,
             Some(family(3, 300, &[0])),
+            Some(family(4, 400, &[9, 20])),
         ]);
         let mut out = Vec::new();
         directory.encode(&mut out);
-        assert_eq!(IndexDirectory::decode(&out, 5, 400), Ok(directory.clone()));
-        assert!(IndexDirectory::decode(&out, 4, 400).is_err(), "an unlisted block too many");
-        assert!(IndexDirectory::decode(&out, 5, 401).is_err());
+        assert_eq!(IndexDirectory::decode(&out, 5, 600), Ok(directory.clone()));
+        assert!(IndexDirectory::decode(&out, 4, 600).is_err(), "an unlisted block too many");
+        assert!(IndexDirectory::decode(&out, 5, 601).is_err());
         let places: Vec<_> = directory.pages().map(|(number, _, at)| (number, at)).collect();
-        assert_eq!(places, [(0, 0..100), (1, 100..200), (2, 200..300), (3, 300..400)]);
+        assert_eq!(
+            places,
+            [
+                (0, 0..100),
+                (1, 100..200),
+                (2, 200..300),
+                (3, 300..400),
+                (4, 400..500),
+                (5, 500..600)
+            ]
+        );
         for at in 0..out.len() {
-            let _ = IndexDirectory::decode(&out[..at], 5, 400);
+            let _ = IndexDirectory::decode(&out[..at], 5, 600);
             out[at] ^= 0x85;
-            let _ = IndexDirectory::decode(&out, 5, 400);
+            let _ = IndexDirectory::decode(&out, 5, 600);
             out[at] ^= 0x85;
         }
     }

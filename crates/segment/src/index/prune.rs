@@ -12,11 +12,13 @@ use crate::footer::Footer;
 use super::Family;
 use super::directory::{FamilyDirectory, IndexDirectory};
 use super::keys::{VALUE_BYTES_MIN, grams_of, identifier_keys_of, name_hash, value_key};
+use super::numbers::number_keys_of;
 use super::{family_bits, pages};
 
 /// Grams of a text that are looked up: those with the rarest letters.
 const GRAMS_MAX: usize = 6;
-/// Identifier keys of a text that are looked up. Each leaves one block in 32 in error.
+/// Number keys and identifier keys of a text that are looked up. Each leaves one block in 32 in
+/// error.
 const IDENTIFIERS_MAX: usize = 4;
 /// Grams that are looked up beside so many identifier keys.
 const GRAMS_BESIDE_IDENTIFIERS: usize = 2;
@@ -199,22 +201,18 @@ fn condition(
 
 /// The keys to look up for a text: what tells most first.
 fn text_lookups(directory: &IndexDirectory, text: &[u8], blocks: u64) -> Vec<Lookup> {
-    let identifiers = identifier_keys_of(text);
-    let mut lookups: Vec<Lookup> = identifiers
+    let found = |family, key: &u32| lookup(directory, family, *key, blocks);
+    let mut lookups: Vec<Lookup> = number_keys_of(text)
         .iter()
+        .filter_map(|key| found(Family::Numbers, key))
+        .chain(identifier_keys_of(text).iter().filter_map(|key| found(Family::Identifiers, key)))
         .take(IDENTIFIERS_MAX)
-        .filter_map(|key| lookup(directory, Family::Identifiers, *key, blocks))
         .collect();
     let grams_max =
         if lookups.len() < IDENTIFIERS_MAX - 1 { GRAMS_MAX } else { GRAMS_BESIDE_IDENTIFIERS };
     let mut grams = grams_of(text);
     grams.sort_by_cached_key(|gram| commonness(*gram));
-    lookups.extend(
-        grams
-            .iter()
-            .take(grams_max)
-            .filter_map(|key| lookup(directory, Family::Grams, *key, blocks)),
-    );
+    lookups.extend(grams.iter().take(grams_max).filter_map(|key| found(Family::Grams, key)));
     lookups
 }
 

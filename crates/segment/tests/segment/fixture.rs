@@ -91,17 +91,43 @@ fn version_1_1_with_digests_is_readable() {
     }
 }
 
+/// The rows of the fixture of version 1.2: those of 1.1, and a long number in every line.
+fn number_streams() -> Streams {
+    let row = |n: u64| {
+        let line = format!("Receiving block blk_{:019} of {n}", scrambled(n) >> 1);
+        InputRow::new(1_713_280_243_833_819_392 + n as i64, line.as_bytes())
+    };
+    let numbers = (Labels::new([("app", "numbers")]), (0..1_500).map(row).collect());
+    let mut streams = program_streams();
+    streams.insert(1, numbers);
+    streams
+}
+
+#[test]
+fn version_1_2_is_readable_and_searchable() {
+    let bytes = read("v1-2.seg");
+    verify(&bytes).unwrap();
+    assert!(decode(&bytes).unwrap() == expected(&number_streams()), "rows differ");
+    let needle = |n| format!("blk_{:019}", scrambled(n) >> 1).into_bytes();
+    for n in [0, 700, 1_499] {
+        assert_eq!(blocks_left(&bytes, Required::AnyOf(&[needle(n).into()])), 1, "number {n}");
+    }
+    assert_eq!(blocks_left(&bytes, Required::AnyOf(&[needle(1_500).into()])), 0);
+}
+
+fn blocks_left(bytes: &[u8], required: Required<'_>) -> usize {
+    let footer = Footer::decode(bytes, bytes.len() as u64).unwrap();
+    let plan = prune(&footer, &[required]);
+    let ranges = plan.ranges();
+    let pages: Vec<_> =
+        ranges.iter().map(|range| &bytes[range.start as usize..range.end as usize]).collect();
+    plan.blocks(&footer, &pages).unwrap().count()
+}
+
 #[test]
 fn version_1_is_searchable() {
     let bytes = read("v1.seg");
-    let footer = Footer::decode(&bytes, bytes.len() as u64).unwrap();
-    let left = |required: Required<'_>| {
-        let plan = prune(&footer, &[required]);
-        let ranges = plan.ranges();
-        let pages: Vec<_> =
-            ranges.iter().map(|range| &bytes[range.start as usize..range.end as usize]).collect();
-        plan.blocks(&footer, &pages).unwrap().count()
-    };
+    let left = |required: Required<'_>| blocks_left(&bytes, required);
     assert_eq!(left(Required::AnyOf(&[b"zzzz-not-there"[..].into()])), 0);
     assert_eq!(left(Required::AnyOf(&[b"checkout".as_slice().into()])), 4);
     assert_eq!(left(Required::Metadata("trace_id", "00000000000000000000000000000000")), 0);
