@@ -9,9 +9,7 @@ use std::sync::Arc;
 use logql::Expr;
 use logql::eval::{Control, Limits, Params, evaluate};
 use logql::pipeline::{ColumnRow, Hints, Metadata, Pipeline, RowView};
-use logql::source::{
-    Batch, Piece, Selection, Source, SourceError, StreamRun, StreamSummary, Want,
-};
+use logql::source::{Batch, Piece, Selection, Source, SourceError, StreamRun, StreamSummary, Want};
 use model::column_lines::ColumnLines;
 use model::{Direction, Labels, Matcher, TenantId, TimeRange, Timestamp};
 use segment::{EncodeSettings, IndexPolicy, Row, SegmentFacts, SegmentWriter};
@@ -31,15 +29,16 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         writer.add_row(Row { timestamp: Timestamp(at), line, level: None, metadata: &[] });
     }
     let segment = writer.finish().expect("rows in order");
-    let part = |range: &std::ops::Range<u64>| {
-        &segment.bytes[range.start as usize..range.end as usize]
-    };
+    let part =
+        |range: &std::ops::Range<u64>| &segment.bytes[range.start as usize..range.end as usize];
     for block in segment.footer.blocks() {
         let timestamps = segment::decode_timestamps(block, part(&block.timestamps)).expect("times");
         let lengths = segment::decode_lengths(block, part(&block.lengths)).expect("lengths");
         let chunk = part(&block.lines);
         let lines = segment::decode_lines(block, &timestamps, &lengths, chunk).expect("lines");
-        let Some(columns) = segment::decode_columns(block, chunk).expect("columns") else { continue };
+        let Some(columns) = segment::decode_columns(block, chunk).expect("columns") else {
+            continue;
+        };
         let columns: Arc<dyn ColumnLines> = Arc::new(columns);
         let rows = 0..timestamps.len();
         let fingerprint = labels.fingerprint();

@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use logql::Expr;
 use logql::eval::memory::{Layout, MemorySource};
 use logql::eval::{Control, Limits, Params, evaluate};
-use logql::Expr;
 use model::answer::Value;
 use model::{Direction, Entry, Labels, Timestamp};
 
@@ -53,9 +53,8 @@ fuzz_target!(|bytes: &[u8]| {
         shard: None,
     };
     let limits = Limits { max_memory_bytes: 64 << 20, approx_topk: true, ..Limits::default() };
-    let ask = |layout: Layout| {
-        evaluate(&expr, &params, &source(lines, layout), &Control::new(), &limits)
-    };
+    let ask =
+        |layout: Layout| evaluate(&expr, &params, &source(lines, layout), &Control::new(), &limits);
     let whole = ask(Layout { piece_rows: usize::MAX, cell_ns: 0 });
     let pieces = ask(Layout { piece_rows: 3, cell_ns: 5 * SECOND });
     // Comparisons may tip over with the last bit of a sum.

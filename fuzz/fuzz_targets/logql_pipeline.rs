@@ -16,7 +16,12 @@ fuzz_target!(|bytes: &[u8]| {
     let base = Labels::new([("app", "x"), ("level", "info")]);
     let _ = pipeline.admits(line, &mut scratch);
     let metadata = [("pod", "p"), ("a", "sm")];
-    let row = RowView { timestamp: Timestamp(0), line, columns: None, metadata: Metadata::Pairs(&metadata) };
+    let row = RowView {
+        timestamp: Timestamp(0),
+        line,
+        columns: None,
+        metadata: Metadata::Pairs(&metadata),
+    };
     if let Some(outcome) = pipeline.process(&base, row, &mut scratch) {
         let labels = outcome.series_labels();
         assert!(labels.windows(2).all(|pair| pair[0].0 < pair[1].0));

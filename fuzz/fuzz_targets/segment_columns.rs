@@ -22,9 +22,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         writer.add_row(Row { timestamp: Timestamp(at), line, level: None, metadata: &[] });
     }
     let segment = writer.finish().expect("rows in order");
-    let part = |range: &std::ops::Range<u64>| {
-        &segment.bytes[range.start as usize..range.end as usize]
-    };
+    let part =
+        |range: &std::ops::Range<u64>| &segment.bytes[range.start as usize..range.end as usize];
     let mut expected = lines.iter();
     for block in segment.footer.blocks() {
         let times = segment::decode_timestamps(block, part(&block.timestamps)).expect("times");
@@ -34,7 +33,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         for line in lines.iter() {
             assert_eq!(Some(line), expected.next().map(Vec::as_slice));
         }
-        let Some(columns) = segment::decode_columns(block, chunk).expect("columns") else { continue };
+        let Some(columns) = segment::decode_columns(block, chunk).expect("columns") else {
+            continue;
+        };
         let from = usize::from(needle_at).min(lines.text().len());
         let to = (from + usize::from(needle_len % 16)).min(lines.text().len());
         let needle = &lines.text()[from..to];

@@ -46,7 +46,8 @@ fn parts(mut bytes: &[u8]) -> [&[u8]; 5] {
 /// The end of an object whose sections begin at `start`, from its stream table on.
 fn object_end(start: u64, sections: [&[u8]; 4], facts: &[u8]) -> Vec<u8> {
     // Types: token index (empty), cells, streams, index directory, blocks.
-    let entries = [(1u16, &[][..]), (3, sections[0]), (4, sections[1]), (6, sections[2]), (5, sections[3])];
+    let entries =
+        [(1u16, &[][..]), (3, sections[0]), (4, sections[1]), (6, sections[2]), (5, sections[3])];
     let mut footer = vec![entries.len() as u8];
     let mut offset = start;
     for (code, payload) in entries {

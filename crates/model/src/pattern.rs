@@ -284,19 +284,17 @@ impl<'a> Translator<'a> {
                     return Ok(());
                 }
                 '\\' => self.escape(true)?,
-                '[' if self.rest.starts_with("[:") => match self.rest.find(":]") {
-                    Some(end) => {
-                        let name = self.rest[2..end].trim_start_matches('^');
-                        if !CLASS_NAMES.contains(&name) {
-                            let class = &self.rest[..end + 2];
+                '[' => match self.class_name() {
+                    Some(name) => {
+                        let class = &self.rest[..name.len() + "[::]".len()];
+                        if !CLASS_NAMES.contains(&name.strip_prefix('^').unwrap_or(name)) {
                             let fault = format!("invalid character class range: `{class}`");
                             return Err(PatternError(fault));
                         }
-                        self.keep(end + 2);
+                        self.keep(class.len());
                     }
                     None => self.replace("[", "\\["),
                 },
-                '[' => self.replace("[", "\\["),
                 // Set operators of the other engine are plain characters in Go.
                 '&' => self.replace("&", "\\&"),
                 '~' => self.replace("~", "\\~"),
@@ -305,6 +303,11 @@ impl<'a> Translator<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What stands between `[:` and the next `:]`, if the text goes on so.
+    fn class_name(&self) -> Option<&'a str> {
+        self.rest.strip_prefix("[:")?.split_once(":]").map(|(name, _)| name)
     }
 
     fn repetition(&mut self) -> Result<(), PatternError> {
@@ -424,12 +427,27 @@ mod tests {
             "a**",
             "a+?*",
             "[[:nope:]]",
+            "[[:^^alpha:]]",
             "(x{100}){100}",
         ] {
             assert!(Pattern::search(pattern).is_err(), "{pattern}");
         }
+        // A bracket, a colon and a bracket name no class.
+        assert!(matches("^[[:]+$", ":["));
         let error = Pattern::search("a(b").unwrap_err();
         assert_eq!(error.to_string(), "error parsing regexp: missing closing ): `a(b`");
+    }
+
+    #[test]
+    fn short_texts_are_patterns_or_refused() {
+        // Every text of four of these is tried: none may panic.
+        let parts = ["[", ":", "]", "^", "-", r"\", "{", "}", "(", "?", "Q", "1", ",", "ä"];
+        for number in 0..parts.len().pow(4) {
+            let part = |place: u32| parts[number / parts.len().pow(place) % parts.len()];
+            let text: String = (0..4).map(part).collect();
+            let _ = translate(&text);
+            let _ = translate(&format!("[{text}"));
+        }
     }
 
     #[test]
