@@ -126,10 +126,9 @@ impl JsonPaths {
 
 /// The first scalar that a path leads to, if there is one; `None` when the fields do not tell.
 fn scalar_at<'f>(path: &[Step], fields: &'f [LineField]) -> Option<Option<&'f LineField>> {
-    let is_step =
-        |(step, key): (&Step, &Box<[u8]>)| matches!(step, Step::Field(name) if name == key);
+    let is_step = |step: &Step, key: &[u8]| matches!(step, Step::Field(name) if **name == *key);
     for field in fields {
-        if !path.iter().zip(&field.keys).all(is_step) {
+        if !path.iter().zip(&field.keys).all(|(step, key)| is_step(step, key)) {
             continue;
         }
         if field.kind == FieldKind::Container || field.keys.len() > path.len() {
