@@ -14,10 +14,15 @@ use store::StoredSegment;
 
 use crate::config::Config;
 
-/// Inputs of one merge: each keeps a block decoded.
+/// Inputs of one merge.
 const INPUTS_MAX: usize = 32;
-/// Bytes that open the inputs of one merge: their streams are in memory as long as it runs.
-const OPEN_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of memory that the inputs of one merge may take, about; see [`open_bytes`].
+const OPEN_BYTES_MAX: u64 = 96 << 20;
+/// What a block takes that stands decoded: 4 MiB of lines, their times, lengths and metadata, and
+/// what was fetched with it.
+const BLOCK_BYTES: u64 = 8 << 20;
+/// A stored byte is less than so many decoded ones.
+const DECODED_PART: u64 = 16;
 /// From so many inputs on a merge is worth its while even if it mostly rewrites the largest.
 const INPUTS_WORTHWHILE: usize = 8;
 
@@ -77,26 +82,31 @@ fn cut(mut segments: Inputs, config: &Config) -> Vec<Inputs> {
         key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
     });
     let mut merges: Vec<Inputs> = Vec::new();
-    let (mut bytes, mut open_bytes) = (0, 0);
+    let (mut bytes, mut all_open) = (0, 0);
     for segment in segments {
-        let open = segment.name.footer_len();
+        let open = open_bytes(&segment);
         let fits = merges.last().is_some_and(|inputs| {
             inputs.len() < INPUTS_MAX
                 && bytes + segment.bytes <= config.target_bytes
-                && open_bytes + open <= OPEN_BYTES_MAX
+                && all_open + open <= OPEN_BYTES_MAX
         });
         if !fits {
             merges.push(Vec::new());
-            (bytes, open_bytes) = (0, 0);
+            (bytes, all_open) = (0, 0);
         }
         bytes += segment.bytes;
-        open_bytes += open;
+        all_open += open;
         if let Some(inputs) = merges.last_mut() {
             inputs.push(segment);
         }
     }
     merges.retain(|inputs| is_worthwhile(inputs));
     merges
+}
+
+/// Memory that a segment takes as long as it is merged: its streams, and one block.
+fn open_bytes(segment: &StoredSegment) -> u64 {
+    segment.name.footer_len() + BLOCK_BYTES.min(segment.bytes.saturating_mul(DECODED_PART))
 }
 
 /// Whether a merge does more than write its largest input again.
@@ -118,6 +128,11 @@ mod tests {
     type Given = (u8, i64, u64);
 
     fn planned(given: &[Given], now_minute: i64) -> Vec<Vec<i64>> {
+        let config = Config { target_bytes: 100, pile_max: 3, ..Config::default() };
+        planned_by(&config, given, now_minute)
+    }
+
+    fn planned_by(config: &Config, given: &[Given], now_minute: i64) -> Vec<Vec<i64>> {
         let segments: Vec<Arc<StoredSegment>> = given
             .iter()
             .enumerate()
@@ -128,10 +143,9 @@ mod tests {
             })
             .collect();
         let now = Timestamp(DAY * DAY_NS + now_minute * MINUTE);
-        let config = Config { target_bytes: 100, pile_max: 3, ..Config::default() };
         let minute =
             |segment: &Arc<StoredSegment>| (segment.name.first().0 - DAY * DAY_NS) / MINUTE;
-        plan(&segments, now, &config)
+        plan(&segments, now, config)
             .iter()
             .map(|inputs| inputs.iter().map(minute).collect())
             .collect()
@@ -173,5 +187,16 @@ mod tests {
         let flushes: Vec<Given> = (0..8).map(|at| (0, at, 40)).collect();
         let merges = planned(&flushes, 24 * 60 + 180);
         assert_eq!(merges.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn memory_bounds_the_inputs_that_are_open_at_once() {
+        let flushes = |bytes| (0..64).map(move |at| (0, at, bytes)).collect::<Vec<Given>>();
+        let inputs = |bytes| {
+            let merges = planned_by(&Config::default(), &flushes(bytes), 24 * 60 + 180);
+            merges.first().map(Vec::len)
+        };
+        assert_eq!(inputs(3 << 20), Some(11), "a block of each and their footers");
+        assert_eq!(inputs(128 << 10), Some(32), "small ones are not as large as a block");
     }
 }

@@ -292,6 +292,12 @@ impl Store {
         self.bucket.read_blocking(&segment.name.to_string(), ranges)
     }
 
+    /// Whether reading is a trip over a network each time.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.bucket.runtime().is_some()
+    }
+
     /// [`Store::read_blocking`] for many segments, in their order. Remote storage is asked for
     /// several at once; a segment of which nothing is wanted is not touched.
     ///

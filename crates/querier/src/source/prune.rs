@@ -5,6 +5,7 @@
 //! has at all. An index that cannot be read or decoded proves nothing: the segment's blocks are
 //! then all read, and the fault is counted and logged.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use logql::source::{RequiredLabel, Selection};
 use model::Level;
 use model::level::LEVEL_NAME;
-use segment::{BlockMeta, BlockSet, PrunePlan, Required};
+use segment::{BlockMeta, BlockSet, FormatError, PrunePlan, Required};
 use store::{SegmentFooter, Store};
 
 use crate::metrics::Metrics;
@@ -26,66 +27,31 @@ const OTHER_LEVELS: u16 = 1 << 9;
 /// Which blocks of a segment may hold wanted rows.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    /// All must hold.
-    tests: Vec<Test>,
+    /// Those of the selection; `None` when any may.
+    blocks: Option<BlockSet>,
     /// Compressed bytes of the index that were read.
     pub(crate) index_bytes: u64,
 }
 
-/// What a block must have. One of the parts is enough.
-#[derive(Debug)]
-struct Test {
-    /// Blocks whose lines may hold one of the texts; `None` when no line can help.
-    lines: Option<Found>,
-    /// Blocks whose rows may have one of the values.
-    label: Option<LabelTest>,
-}
-
-/// What the index said.
-#[derive(Debug)]
-enum Found {
-    /// Nothing.
-    Any,
-    /// The blocks that may pass.
-    Blocks(BlockSet),
-}
-
-/// A condition on a label that the segment's streams do not have.
-#[derive(Debug)]
-struct LabelTest {
-    name: Box<str>,
-    /// Per value: the level bits that it can have, and what the index said of it.
-    values: Vec<(u16, Found)>,
-}
-
-impl Found {
-    fn may_hold(&self, block: &BlockMeta) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Blocks(blocks) => blocks.contains(block.ordinal),
-        }
-    }
-}
-
-impl LabelTest {
-    fn may_hold(&self, block: &BlockMeta) -> bool {
-        if block.metadata_named(&self.name).is_none() {
-            return false;
-        }
-        let is_level = *self.name == *LEVEL_NAME;
-        self.values.iter().any(|(levels, found)| {
-            (!is_level || block.levels & levels != 0) && found.may_hold(block)
-        })
-    }
-}
-
 impl Candidates {
-    /// Whether a block of the segment may hold wanted rows.
+    /// Whether a block of the selection may hold wanted rows.
     pub(crate) fn may_hold(&self, block: &BlockMeta) -> bool {
-        self.tests.iter().all(|test| {
-            test.lines.as_ref().is_some_and(|found| found.may_hold(block))
-                || test.label.as_ref().is_some_and(|label| label.may_hold(block))
-        })
+        self.blocks.as_ref().is_none_or(|blocks| blocks.contains(block.ordinal))
+    }
+}
+
+/// Why an index proves nothing, in words for the log.
+struct Unusable(String);
+
+impl From<FormatError> for Unusable {
+    fn from(error: FormatError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<store::Error> for Unusable {
+    fn from(error: store::Error) -> Self {
+        Self(error.chain())
     }
 }
 
@@ -106,14 +72,11 @@ pub(crate) fn candidates(
     let threads = threads.min(segments.len() / SEGMENTS_PER_THREAD).max(1);
     let chunk = segments.len().div_ceil(threads).max(1);
     let finish = |segments: &[PlannedSegment], lookups: &[Lookup]| -> Vec<Candidates> {
-        let wanted: Vec<_> = segments
-            .iter()
-            .zip(lookups)
-            .map(|(segment, lookup)| (&*segment.stored, lookup.ranges()))
-            .collect();
-        let read = store.read_each_blocking(&wanted);
-        let parts = segments.iter().zip(lookups).zip(read);
-        parts.map(|((segment, lookup), read)| lookup.finish(segment, read, metrics)).collect()
+        let mut all_pages = fetch_all(store, segments, lookups).into_iter();
+        let one = |(segment, lookup): (&PlannedSegment, &Lookup)| {
+            lookup.finish(segment, store, all_pages.next(), metrics)
+        };
+        segments.iter().zip(lookups).map(one).collect()
     };
     let finish = &finish;
     let mut parts = segments.chunks(chunk).zip(lookups.chunks(chunk));
@@ -132,103 +95,124 @@ pub(crate) fn candidates(
     })
 }
 
+/// Pages of one segment by where they begin, or why there are none.
+type Fetched = Result<HashMap<u64, Bytes>, store::Error>;
+
+/// Where each read is a trip over the network, all pages that may be needed are fetched at once;
+/// else none, because most are not needed in the end.
+fn fetch_all(store: &Store, segments: &[PlannedSegment], lookups: &[Lookup]) -> Vec<Fetched> {
+    if !store.is_remote() {
+        return Vec::new();
+    }
+    let wanted: Vec<_> = segments
+        .iter()
+        .zip(lookups)
+        .map(|(segment, lookup)| (&*segment.stored, lookup.ranges()))
+        .collect();
+    let read = store.read_each_blocking(&wanted).into_iter().zip(&wanted);
+    read.map(|(read, (_, ranges))| {
+        let starts = ranges.iter().map(|range| range.start);
+        read.map(|bytes| starts.zip(bytes).collect())
+    })
+    .collect()
+}
+
 /// The questions to one segment's index.
 struct Lookup {
-    tests: Vec<TestPlan>,
+    /// All must hold.
+    tests: Vec<Test>,
+    /// The blocks of the selection, if there is anything to ask about them.
+    among: Option<BlockSet>,
 }
 
-/// A [`Test`] before the index was read.
-struct TestPlan {
+/// What a block must have. One of the parts is enough.
+struct Test {
+    /// The lines hold one of the texts; `None` when no line can help.
     lines: Option<PrunePlan>,
-    label: Option<LabelPlan>,
+    /// The rows have one of the values.
+    label: Option<LabelTest>,
 }
 
-/// A [`LabelTest`] before the index was read.
-struct LabelPlan {
+/// A condition on a label that the segment's streams do not have.
+struct LabelTest {
     name: Box<str>,
+    /// Per value: the level bits that it can have, and the question to the index.
     values: Vec<(u16, PrunePlan)>,
 }
 
 impl Lookup {
     fn new(segment: &PlannedSegment, selection: &Selection) -> Self {
         let footer = &segment.footer;
-        let lines = selection.required.iter().map(|required| TestPlan {
+        let lines = selection.required.iter().map(|required| Test {
             lines: Some(segment::prune(footer, &[Required::AnyOf(&required.any_of)])),
             label: None,
         });
         let labels = selection.required_labels.iter().filter_map(|required| {
             // Of a stream that has the label, the label decides.
             let is_given = footer.streams().any_has(segment.ordinals(), &required.name);
-            (!is_given).then(|| TestPlan::of_label(footer, required))
+            (!is_given).then(|| Test::of_label(footer, required))
         });
-        Self { tests: lines.chain(labels).collect() }
+        let tests: Vec<Test> = lines.chain(labels).collect();
+        let among = (!tests.is_empty()).then(|| {
+            let mut blocks = BlockSet::empty(footer.blocks().len());
+            segment.blocks(selection.range).for_each(|(_, block, ..)| blocks.insert(block.ordinal));
+            blocks
+        });
+        Self { tests, among }
     }
 
-    fn plans(&self) -> impl Iterator<Item = &PrunePlan> {
-        self.tests.iter().flat_map(|test| {
+    /// All that may be read, ascending.
+    fn ranges(&self) -> Vec<Range<u64>> {
+        let plans = self.tests.iter().flat_map(|test| {
             let values = test.label.iter().flat_map(|label| &label.values);
             test.lines.iter().chain(values.map(|(_, plan)| plan))
-        })
+        });
+        let mut ranges: Vec<_> = plans.flat_map(PrunePlan::ranges).collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        ranges.dedup();
+        ranges
     }
 
-    /// What to read: for each plan its ranges, one plan after the other.
-    fn ranges(&self) -> Vec<Range<u64>> {
-        self.plans().flat_map(PrunePlan::ranges).collect()
-    }
-
+    /// Asks. Pages come from what was fetched, or else are read now.
     fn finish(
         &self,
         segment: &PlannedSegment,
-        read: Result<Vec<Bytes>, store::Error>,
+        store: &Store,
+        fetched: Option<Fetched>,
         metrics: &Metrics,
     ) -> Candidates {
-        let fault = match read {
-            Ok(bytes) => match self.decide(&segment.footer, &bytes) {
-                Ok(tests) => {
-                    let index_bytes = bytes.iter().map(|part| part.len() as u64).sum();
-                    return Candidates { tests, index_bytes };
-                }
-                Err(error) => error.to_string(),
-            },
-            Err(error) => error.chain(),
-        };
-        metrics.index_faults.inc();
-        tracing::warn!(
-            segment = %segment.stored.name,
-            error = fault,
-            "token index not usable: all blocks are read"
-        );
-        Candidates::default()
-    }
-
-    fn decide(&self, footer: &Arc<SegmentFooter>, bytes: &[Bytes]) -> segment::Result<Vec<Test>> {
-        let mut left = bytes;
-        let mut ask = |plan: &PrunePlan| -> segment::Result<Found> {
-            let (own, rest) = left.split_at(plan.ranges().len().min(left.len()));
-            left = rest;
-            if plan.is_useless() {
-                return Ok(Found::Any);
-            }
-            plan.blocks(footer, own).map(Found::Blocks)
-        };
-        let mut tests = Vec::with_capacity(self.tests.len());
-        for test in &self.tests {
-            let lines = test.lines.as_ref().map(&mut ask).transpose()?;
-            let label = match &test.label {
-                None => None,
-                Some(LabelPlan { name, values }) => {
-                    let values = values.iter().map(|(levels, plan)| Ok((*levels, ask(plan)?)));
-                    let values = values.collect::<segment::Result<_>>()?;
-                    Some(LabelTest { name: name.clone(), values })
-                }
+        let Some(among) = &self.among else { return Candidates::default() };
+        let mut index_bytes = 0;
+        let decided = fetched.transpose().map_err(Unusable::from).and_then(|fetched| {
+            let mut pages = |ranges: &[Range<u64>]| -> Result<Vec<Bytes>, Unusable> {
+                let pages = match &fetched {
+                    Some(fetched) => {
+                        ranges.iter().filter_map(|at| fetched.get(&at.start).cloned()).collect()
+                    }
+                    None => store.read_blocking(&segment.stored, ranges)?,
+                };
+                index_bytes += pages.iter().map(|page| page.len() as u64).sum::<u64>();
+                Ok(pages)
             };
-            tests.push(Test { lines, label });
-        }
-        Ok(tests)
+            let mut left = among.clone();
+            for test in &self.tests {
+                left = test.blocks_among(&segment.footer, &left, &mut pages)?;
+            }
+            Ok(left)
+        });
+        let blocks = decided.inspect_err(|Unusable(fault)| {
+            metrics.index_faults.inc();
+            tracing::warn!(
+                segment = %segment.stored.name,
+                error = fault,
+                "token index not usable: all blocks are read"
+            );
+        });
+        Candidates { blocks: blocks.ok(), index_bytes }
     }
 }
 
-impl TestPlan {
+impl Test {
     fn of_label(footer: &SegmentFooter, required: &RequiredLabel) -> Self {
         let lines = (!required.or_texts.is_empty())
             .then(|| segment::prune(footer, &[Required::AnyOf(&required.or_texts)]));
@@ -237,8 +221,40 @@ impl TestPlan {
             let levels = Level::from_name(value).map_or(OTHER_LEVELS, |level| 1 << level.code());
             (levels, segment::prune(footer, &[Required::Metadata(name, value)]))
         });
-        let label = LabelPlan { name: name.clone(), values: values.collect() };
+        let label = LabelTest { name: name.clone(), values: values.collect() };
         Self { lines, label: Some(label) }
+    }
+
+    /// Those of some blocks that may pass.
+    fn blocks_among(
+        &self,
+        footer: &Arc<SegmentFooter>,
+        among: &BlockSet,
+        pages: &mut impl FnMut(&[Range<u64>]) -> Result<Vec<Bytes>, Unusable>,
+    ) -> Result<BlockSet, Unusable> {
+        let mut passing = BlockSet::empty(footer.blocks().len());
+        if let Some(plan) = &self.lines {
+            passing.unite(&plan.blocks_among(footer, among, &mut *pages)?);
+        }
+        let Some(label) = &self.label else { return Ok(passing) };
+        for (levels, plan) in &label.values {
+            let mut having = BlockSet::empty(footer.blocks().len());
+            for block in
+                among.iter().filter(|at| label.may_hold(&footer.blocks()[*at as usize], *levels))
+            {
+                having.insert(block);
+            }
+            passing.unite(&plan.blocks_among(footer, &having, &mut *pages)?);
+        }
+        Ok(passing)
+    }
+}
+
+impl LabelTest {
+    /// Whether a block has the label, and with some of these levels if it is the level.
+    fn may_hold(&self, block: &BlockMeta, levels: u16) -> bool {
+        block.metadata_named(&self.name).is_some()
+            && (*self.name != *LEVEL_NAME || block.levels & levels != 0)
     }
 }
 

@@ -27,7 +27,8 @@ fn spare_bits(family: Family) -> u32 {
         Family::Identifiers => 4,
         // Identifier keys are asked for beside them.
         Family::Numbers => 3,
-        Family::Values => 8,
+        // A value has one key alone, and a block that is read in error costs half a millisecond.
+        Family::Values => 9,
     }
 }
 
@@ -36,7 +37,7 @@ fn posting_bits(family: Family) -> usize {
     match family {
         Family::Grams => 5,
         Family::Identifiers | Family::Numbers => 7,
-        Family::Values => 10,
+        Family::Values => 12,
     }
 }
 
@@ -191,7 +192,7 @@ fn encode_family(
     let total: usize = blocks.iter().flatten().map(Vec::len).sum();
     let typical = match family {
         // Few blocks have most of the keys, and those are the blocks that are asked about.
-        Family::Numbers => {
+        Family::Numbers | Family::Values => {
             let squares: usize = blocks.iter().flatten().map(|keys| keys.len() * keys.len()).sum();
             squares / total.max(1)
         }

@@ -37,7 +37,8 @@ pub enum Required<'a> {
 
 /// Decides which pages of the token index tell where wanted rows can be.
 ///
-/// Read [`PrunePlan::ranges`], then ask [`PrunePlan::blocks`].
+/// Read all [`PrunePlan::ranges`] and ask [`PrunePlan::blocks`], or let
+/// [`PrunePlan::blocks_among`] read as it goes.
 #[must_use]
 pub fn prune(footer: &Footer, required: &[Required<'_>]) -> PrunePlan {
     let mut plan = PrunePlan { conditions: Vec::new(), pages: BTreeMap::new() };
@@ -63,9 +64,9 @@ pub fn prune(footer: &Footer, required: &[Required<'_>]) -> PrunePlan {
 #[derive(Debug, Clone)]
 pub struct PrunePlan {
     /// All conditions must hold, by one of their alternatives, which is a list of keys that a
-    /// block must have.
+    /// block must have, those first that tell most.
     conditions: Vec<Vec<Vec<Lookup>>>,
-    /// The pages to read, by number.
+    /// The pages that may be read, by number.
     pages: BTreeMap<u32, (pages::Page, Range<u64>)>,
 }
 
@@ -99,72 +100,84 @@ impl PrunePlan {
     ///
     /// [`FormatError`] when the bytes are not those pages; read all blocks, and report the segment.
     pub fn blocks<B: AsRef<[u8]>>(&self, footer: &Footer, bytes: &[B]) -> Result<BlockSet> {
-        let count = footer.blocks().len();
-        let mut wanted = BlockSet::all(count);
-        let Some((directory, _)) = footer.token_index() else { return Ok(wanted) };
         if bytes.len() != self.pages.len() {
             return Err(FormatError::Corrupt("other pages than were asked for"));
         }
-        let bytes: BTreeMap<u32, &[u8]> =
-            self.pages.keys().copied().zip(bytes.iter().map(AsRef::as_ref)).collect();
+        let starts = self.pages.values().map(|(_, range)| range.start);
+        let bytes: BTreeMap<u64, &[u8]> = starts.zip(bytes.iter().map(AsRef::as_ref)).collect();
+        let all = BlockSet::all(footer.blocks().len());
+        self.blocks_among(footer, &all, |ranges| -> Result<Vec<&[u8]>> {
+            let bytes = ranges.iter().filter_map(|range| bytes.get(&range.start).copied());
+            Ok(bytes.collect())
+        })
+    }
+
+    /// Those of some blocks that may hold wanted rows: the others of them hold none. Asks `read` for
+    /// the pages of one key after the other, for each page of a key once, and for none any more as
+    /// soon as no block is left: it answers with the bytes of each range.
+    ///
+    /// # Errors
+    ///
+    /// What `read` says, and [`FormatError`] when the bytes are not those pages; read all blocks, and
+    /// report the segment.
+    pub fn blocks_among<B: AsRef<[u8]>, E: From<FormatError>>(
+        &self,
+        footer: &Footer,
+        candidates: &BlockSet,
+        mut read: impl FnMut(&[Range<u64>]) -> std::result::Result<Vec<B>, E>,
+    ) -> std::result::Result<BlockSet, E> {
+        let mut wanted = candidates.clone();
+        let Some((directory, _)) = footer.token_index() else { return Ok(wanted) };
         // Alternatives share most of their keys.
         let mut known = Known::new();
         for alternatives in &self.conditions {
-            let mut any = BlockSet::empty(count);
+            let mut any = BlockSet::empty(wanted.len);
             for lookups in alternatives {
-                let pages = (&bytes, &mut known);
-                any.unite(&self.with_all_keys(directory, lookups, pages, &wanted)?);
+                let mut passing = wanted.clone();
+                for lookup in lookups {
+                    if passing.is_empty() {
+                        break;
+                    }
+                    let key = (lookup.family as u8, lookup.postings.0);
+                    if let Some(found) = known.get(&key) {
+                        passing.intersect(found);
+                        continue;
+                    }
+                    let bytes = read(&self.ranges_of(lookup))?;
+                    let found = self.with_key(directory, lookup, &bytes, wanted.len)?;
+                    passing.intersect(&found);
+                    known.insert(key, found);
+                }
+                any.unite(&passing);
             }
             wanted.intersect(&any);
         }
         Ok(wanted)
     }
 
-    /// The blocks of `candidates` that have all keys.
-    fn with_all_keys(
-        &self,
-        directory: &IndexDirectory,
-        lookups: &[Lookup],
-        (bytes, known): (&BTreeMap<u32, &[u8]>, &mut Known),
-        candidates: &BlockSet,
-    ) -> Result<BlockSet> {
-        let mut passing = candidates.clone();
-        for lookup in lookups {
-            if passing.count() == 0 {
-                break;
-            }
-            let key = (lookup.family as u8, lookup.postings.0);
-            if let Some(found) = known.get(&key) {
-                passing.intersect(found);
-                continue;
-            }
-            let found = self.with_key(directory, lookup, bytes, passing.len)?;
-            passing.intersect(&found);
-            known.insert(key, found);
-        }
-        Ok(passing)
+    fn ranges_of(&self, lookup: &Lookup) -> Vec<Range<u64>> {
+        self.pages.range(lookup.pages.clone()).map(|(_, (_, range))| range.clone()).collect()
     }
 
-    /// The blocks of all `blocks` that may have a key.
-    fn with_key(
+    /// The blocks of all `blocks` that may have a key, whose pages are given.
+    fn with_key<B: AsRef<[u8]>>(
         &self,
         directory: &IndexDirectory,
         lookup: &Lookup,
-        bytes: &BTreeMap<u32, &[u8]>,
+        bytes: &[B],
         blocks: usize,
     ) -> Result<BlockSet> {
         let mut found = BlockSet::empty(blocks);
         let family = directory.family(lookup.family);
         for block in family.map_or(&[][..], |family| &family.unlisted) {
-            found.insert(*block as usize);
+            found.insert(*block);
         }
-        for number in lookup.pages.clone() {
-            let page = self.pages.get(&number).zip(bytes.get(&number));
-            let Some(((page, _), bytes)) = page else {
-                return Err(FormatError::Corrupt("a page that was not read"));
-            };
-            pages::scan(page, number, bytes, lookup.postings, |posting| {
-                found.insert((posting % blocks as u64) as usize);
+        if bytes.len() != lookup.pages.len() {
+            return Err(FormatError::Corrupt("other pages than were asked for"));
+        }
+        for ((number, (page, _)), bytes) in self.pages.range(lookup.pages.clone()).zip(bytes) {
+            pages::scan(page, *number, bytes.as_ref(), lookup.postings, |posting| {
+                found.insert((posting % blocks as u64) as u32);
             })?;
         }
         Ok(found)
@@ -247,27 +260,35 @@ pub struct BlockSet {
 }
 
 impl BlockSet {
-    fn empty(len: usize) -> Self {
+    /// None of so many blocks.
+    #[must_use]
+    pub fn empty(len: usize) -> Self {
         Self { words: vec![0; len.div_ceil(64)], len }
     }
 
-    fn all(len: usize) -> Self {
+    /// All of so many blocks.
+    #[must_use]
+    pub fn all(len: usize) -> Self {
         let mut set = Self::empty(len);
-        (0..len).for_each(|block| set.insert(block));
+        (0..len as u32).for_each(|block| set.insert(block));
         set
     }
 
-    fn insert(&mut self, block: usize) {
+    /// Adds a block, by ordinal, if the segment has it.
+    pub fn insert(&mut self, block: u32) {
+        let block = block as usize;
         if block < self.len {
             self.words[block / 64] |= 1 << (block % 64);
         }
     }
 
-    fn intersect(&mut self, other: &Self) {
+    /// Keeps what is in the other set, too.
+    pub fn intersect(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= other);
     }
 
-    fn unite(&mut self, other: &Self) {
+    /// Adds what is in the other set.
+    pub fn unite(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);
     }
 
@@ -282,6 +303,12 @@ impl BlockSet {
     #[must_use]
     pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Whether no block holds wanted rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
     }
 
     /// The blocks that may hold wanted rows, ascending.

@@ -21,7 +21,7 @@ use super::SegmentWriter;
 use super::regions::Regions;
 
 /// Counts up whenever the writer makes other bytes of the same rows and settings.
-const WRITE_VERSION: u8 = 4;
+const WRITE_VERSION: u8 = 5;
 /// The zstd level of sections, which are small.
 const SECTION_ZSTD_LEVEL: i32 = 3;
 
