@@ -189,7 +189,7 @@ impl Decoded {
             .collect::<segment::Result<Vec<_>>>()?;
         let levels = metadata.iter().position(|column| column.name() == LEVEL_NAME).map(|at| {
             let values = metadata[at].values().iter();
-            let known = values.map(|text| Level::from_name(text));
+            let known = values.map(Level::from_name);
             (at, [None].into_iter().chain(known).collect())
         });
         let batch = Batch { timestamps, lengths, lines, metadata, ..Batch::default() };

@@ -152,7 +152,8 @@ mod tests {
         for line in ["a x", "b", "{\"user\":\"7\"} x", "c x"] {
             lines.push(line.as_bytes());
         }
-        let trace = TextColumn::from_parts("trace", vec![0, 1, 0, 2], vec!["p".into(), "q".into()]);
+        let values = ["p", "q"].into_iter().collect();
+        let trace = TextColumn::from_parts("trace", vec![0, 1, 0, 2], values);
         Batch {
             timestamps: vec![1, 2, 3, 4],
             lines,

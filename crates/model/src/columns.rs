@@ -104,13 +104,87 @@ impl Lines {
     }
 }
 
+/// A list of texts, back to back in one buffer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts {
+    text: String,
+    /// Where every text ends.
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    /// Takes a text that is cut at the given ends, which ascend, the last one at its own.
+    ///
+    /// Answers `None` when the ends are others, or within a character.
+    #[must_use]
+    pub fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
+        let ascend = ends.is_sorted() && ends.last().map_or(0, |end| *end as usize) == text.len();
+        let is_boundary = |end: &u32| text.is_char_boundary(*end as usize);
+        (ascend && ends.iter().all(is_boundary)).then_some(Self { text, ends })
+    }
+
+    /// Appends a text. Texts beyond 4 GiB must not be added: a batch is far below that.
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        debug_assert!(u32::try_from(self.text.len()).is_ok(), "texts stay below 4 GiB");
+        self.ends.push(self.text.len() as u32);
+    }
+
+    /// How many texts there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// A text by its place, if there is one.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&str> {
+        let end = *self.ends.get(index)? as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        self.text.get(start..end)
+    }
+
+    /// Bytes of a text by its place; 0 if there is none.
+    #[must_use]
+    pub fn len_of(&self, index: usize) -> usize {
+        let end = self.ends.get(index).copied().unwrap_or(0);
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before).copied());
+        end.saturating_sub(start.unwrap_or(0)) as usize
+    }
+
+    /// Whether a text is among them.
+    #[must_use]
+    pub fn contains(&self, text: &str) -> bool {
+        self.iter().any(|own| own == text)
+    }
+
+    /// All texts in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+}
+
+impl<T: AsRef<str>> FromIterator<T> for Texts {
+    fn from_iter<I: IntoIterator<Item = T>>(texts: I) -> Self {
+        let mut list = Self::default();
+        texts.into_iter().for_each(|text| list.push(text.as_ref()));
+        list
+    }
+}
+
 /// One name of structured metadata over the rows of a batch: absent or a text, by dictionary.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextColumn {
     name: Box<str>,
     /// Per row: 0 when the row has no such pair, else 1 + the index into `values`.
     codes: Vec<u32>,
-    values: Vec<Box<str>>,
+    values: Texts,
 }
 
 impl TextColumn {
@@ -118,7 +192,7 @@ impl TextColumn {
     ///
     /// Answers `None` when a code points past the values.
     #[must_use]
-    pub fn from_parts(name: &str, codes: Vec<u32>, values: Vec<Box<str>>) -> Option<Self> {
+    pub fn from_parts(name: &str, codes: Vec<u32>, values: Texts) -> Option<Self> {
         let limit = u32::try_from(values.len()).ok()?;
         codes.iter().all(|code| *code <= limit).then(|| Self { name: name.into(), codes, values })
     }
@@ -133,7 +207,7 @@ impl TextColumn {
     #[must_use]
     pub fn get(&self, row: usize) -> Option<&str> {
         let code = *self.codes.get(row)?;
-        code.checked_sub(1).and_then(|index| self.values.get(index as usize)).map(|v| &**v)
+        code.checked_sub(1).and_then(|index| self.values.get(index as usize))
     }
 
     /// Per row: 0 for absent, else 1 + the index into [`TextColumn::values`].
@@ -144,7 +218,7 @@ impl TextColumn {
 
     /// The distinct values, in any order.
     #[must_use]
-    pub fn values(&self) -> &[Box<str>] {
+    pub fn values(&self) -> &Texts {
         &self.values
     }
 }
@@ -168,9 +242,25 @@ mod tests {
 
     #[test]
     fn columns_check_their_codes() {
-        let column = TextColumn::from_parts("k", vec![0, 1, 2], vec!["a".into(), "b".into()]);
-        let column = column.unwrap();
+        let values = ["a", "b"].into_iter().collect();
+        let column = TextColumn::from_parts("k", vec![0, 1, 2], values).unwrap();
         assert_eq!([column.get(0), column.get(1), column.get(2)], [None, Some("a"), Some("b")]);
-        assert!(TextColumn::from_parts("k", vec![1], vec![]).is_none());
+        assert!(TextColumn::from_parts("k", vec![1], Texts::default()).is_none());
+    }
+
+    #[test]
+    fn texts_are_cut_where_characters_end() {
+        let texts: Texts = ["", "grün", "", "x"].into_iter().collect();
+        assert_eq!(texts.iter().collect::<Vec<_>>(), ["", "grün", "", "x"]);
+        assert_eq!((texts.len(), texts.get(4)), (4, None));
+        let cut = |ends: &[u32]| Texts::from_parts("grün".to_owned(), ends.to_vec());
+        assert_eq!(
+            cut(&[2, 4, 5]).and_then(|texts| texts.get(1).map(str::to_owned)).as_deref(),
+            Some("ü")
+        );
+        for ends in [&[][..], &[4], &[3, 5], &[4, 2, 5], &[5, 6]] {
+            assert_eq!(cut(ends), None, "{ends:?}");
+        }
+        assert!(Texts::from_parts(String::new(), Vec::new()).is_some_and(|none| none.is_empty()));
     }
 }

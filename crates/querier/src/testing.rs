@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use logql::source::{Batch, Piece, Selection, Source, SourceError, StreamRun, StreamSummary, Want};
-use model::columns::{Lines, TextColumn};
+use model::columns::{Lines, TextColumn, Texts};
 use model::matcher::all_match;
 use model::{Labels, Level, Matcher, TenantId, TimeRange, Timestamp};
 use parking_lot::RwLock;
@@ -186,7 +186,7 @@ impl Source for TestSnapshot {
 
     fn load(&self, piece: &Piece, _want: &Want) -> Result<Batch, SourceError> {
         let mut batch = Batch::default();
-        let (mut codes, mut values) = (Vec::new(), Vec::new());
+        let (mut codes, mut values) = (Vec::new(), Texts::default());
         let mut lines = Lines::default();
         for (labels, rows) in by_stream(&self.0[piece.id as usize].rows) {
             if !all_match(&self.1, &labels) {
@@ -198,7 +198,7 @@ impl Source for TestSnapshot {
                 batch.lengths.push(row.line.len() as u32);
                 lines.push(row.line.as_bytes());
                 codes.push(row.trace.map_or(0, |trace| {
-                    values.push(trace.into_boxed_str());
+                    values.push(&trace);
                     values.len() as u32
                 }));
             }

@@ -111,8 +111,7 @@ impl<'a> MetadataColumns<'a> {
         columns.sort_unstable_by_key(|(name, _)| *name);
         let build = |(name, mut column): (&str, Column<'_>)| {
             column.codes.resize(rows, 0);
-            let values = column.values.into_iter().map(Box::from).collect();
-            TextColumn::from_parts(name, column.codes, values)
+            TextColumn::from_parts(name, column.codes, column.values.into_iter().collect())
         };
         columns.into_iter().filter_map(build).collect()
     }

@@ -106,7 +106,7 @@ fn metadata_key(columns: &[TextColumn], row: usize) -> u128 {
 #[cfg(test)]
 mod tests {
     use model::Labels;
-    use model::columns::Lines;
+    use model::columns::{Lines, Texts};
 
     use super::*;
     use crate::eval::control::Control;
@@ -116,7 +116,7 @@ mod tests {
         let mut lines = Lines::default();
         lines.push(line.as_bytes());
         let column = |(name, value): &(&str, &str)| {
-            TextColumn::from_parts(name, vec![1], vec![(*value).into()]).unwrap()
+            TextColumn::from_parts(name, vec![1], Texts::from_iter([value])).unwrap()
         };
         Batch {
             runs: vec![StreamRun {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use model::columns::{Lines, TextColumn};
+use model::columns::{Lines, TextColumn, Texts};
 use model::level::LEVEL_NAME;
 use model::matcher::all_match;
 use model::{Entry, Labels, Level, Matcher, TimeRange, Timestamp};
@@ -266,12 +266,13 @@ fn columns(entries: &[&Entry], want: &WantMetadata) -> Vec<TextColumn> {
         }
     }
     let column = |name: &str| {
-        let mut values: Vec<Box<str>> = Vec::new();
+        let mut values = Texts::default();
         let code = |entry: &&Entry| {
             let (_, value) =
                 entry.structured_metadata.iter().find(|(known, _)| **known == *name)?;
-            let at = values.iter().position(|known| known == value).unwrap_or_else(|| {
-                values.push(value.clone());
+            let known = values.iter().position(|known| *known == **value);
+            let at = known.unwrap_or_else(|| {
+                values.push(value);
                 values.len() - 1
             });
             Some(at as u32 + 1)

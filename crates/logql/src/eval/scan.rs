@@ -116,7 +116,7 @@ impl<'a> Scan<'a> {
         let holds = |label: &RequiredLabel| {
             let named = |column: &&TextColumn| column.name() == &*label.name;
             let column = batch.metadata.iter().find(named);
-            column.is_some_and(|c| c.values().iter().any(|value| label.values.contains(value)))
+            column.is_some_and(|c| label.values.iter().any(|value| c.values().contains(value)))
                 || batch.runs.iter().any(|run| run.labels.get(&label.name).is_some())
         };
         let holds = self.given.iter().all(holds);
@@ -209,8 +209,8 @@ pub fn count_rows(stats: &mut QueryStats, piece: &Piece, batch: &Batch, rows: &R
     }
     for column in &batch.metadata {
         let codes = column.codes().get(rows.clone()).unwrap_or(&[]);
-        let value =
-            |code: &u32| code.checked_sub(1).map_or(0, |at| column.values()[at as usize].len());
+        let values = column.values();
+        let value = |code: &u32| code.checked_sub(1).map_or(0, |at| values.len_of(at as usize));
         stats.metadata_bytes += codes.iter().map(value).sum::<usize>() as u64;
     }
 }

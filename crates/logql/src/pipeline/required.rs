@@ -160,7 +160,7 @@ mod tests {
     use crate::pipeline::{Hints, Metadata, Pipeline, RowView};
     use crate::source::{Batch, RequiredLabel, StreamRun};
     use crate::syntax::ast::Expr;
-    use model::columns::{Lines, TextColumn};
+    use model::columns::{Lines, TextColumn, Texts};
     use model::{Labels, Timestamp};
 
     fn pipeline(stages: &str) -> Pipeline {
@@ -219,7 +219,8 @@ mod tests {
             let labels = Labels::parse(stream).unwrap();
             let fingerprint = labels.fingerprint();
             let runs = vec![StreamRun { labels, fingerprint, rows: 0..3, copies: None }];
-            let column = |name: &&str| TextColumn::from_parts(name, vec![0; 3], vec![]).unwrap();
+            let none = Texts::default;
+            let column = |name: &&str| TextColumn::from_parts(name, vec![0; 3], none()).unwrap();
             let metadata = metadata.iter().map(column).collect();
             let batch = Batch { runs, lines, metadata, ..Batch::default() };
             let mut rows = Vec::new();

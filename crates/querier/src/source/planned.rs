@@ -89,14 +89,22 @@ impl PlannedSegment {
         &self,
         range: TimeRange,
     ) -> impl Iterator<Item = (usize, &BlockMeta, Timestamp, Timestamp)> + '_ {
-        self.footer.blocks().iter().enumerate().filter_map(move |(index, block)| {
-            if !range.overlaps(block.first, block.last) {
-                return None;
-            }
-            let (first, last) = self.span_in(block)?;
-            // A stream's own times may lie outside those of the block's other rows.
-            range.overlaps(first, last).then_some((index, block, first, last))
-        })
+        (0..self.footer.blocks().len()).filter_map(move |index| self.block(range, index))
+    }
+
+    /// A block, if it holds selected streams in the range; as [`PlannedSegment::blocks`].
+    pub(crate) fn block(
+        &self,
+        range: TimeRange,
+        index: usize,
+    ) -> Option<(usize, &BlockMeta, Timestamp, Timestamp)> {
+        let block = self.footer.blocks().get(index)?;
+        if !range.overlaps(block.first, block.last) {
+            return None;
+        }
+        let (first, last) = self.span_in(block)?;
+        // A stream's own times may lie outside those of the block's other rows.
+        range.overlaps(first, last).then_some((index, block, first, last))
     }
 
     /// Bounds of the times of the selected rows in a block; `None` when it has none.

@@ -29,14 +29,18 @@ const OTHER_LEVELS: u16 = 1 << 9;
 pub(crate) struct Candidates {
     /// Those of the selection; `None` when any may.
     blocks: Option<BlockSet>,
+    /// How many blocks of the selection hold none.
+    pub(crate) pruned: u64,
     /// Compressed bytes of the index that were read.
     pub(crate) index_bytes: u64,
 }
 
 impl Candidates {
-    /// Whether a block of the selection may hold wanted rows.
-    pub(crate) fn may_hold(&self, block: &BlockMeta) -> bool {
-        self.blocks.as_ref().is_none_or(|blocks| blocks.contains(block.ordinal))
+    /// Those of so many blocks that may hold wanted rows, ascending.
+    pub(crate) fn blocks(&self, count: usize) -> impl Iterator<Item = usize> {
+        let all = self.blocks.is_none().then_some(0..count);
+        let some = self.blocks.iter().flat_map(BlockSet::iter).map(|block| block as usize);
+        all.into_iter().flatten().chain(some)
     }
 }
 
@@ -200,7 +204,7 @@ impl Lookup {
             }
             Ok(left)
         });
-        let blocks = decided.inspect_err(|Unusable(fault)| {
+        let decided = decided.inspect_err(|Unusable(fault)| {
             metrics.index_faults.inc();
             tracing::warn!(
                 segment = %segment.stored.name,
@@ -208,7 +212,9 @@ impl Lookup {
                 "token index not usable: all blocks are read"
             );
         });
-        Candidates { blocks: blocks.ok(), index_bytes }
+        let blocks = decided.ok();
+        let pruned = blocks.as_ref().map_or(0, |left| among.count() - left.count());
+        Candidates { blocks, pruned: pruned as u64, index_bytes }
     }
 }
 

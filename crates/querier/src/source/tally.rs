@@ -390,8 +390,8 @@ impl MetadataBytes {
                 let values = column.values();
                 bytes += codes
                     .iter()
-                    .filter_map(|code| values.get(code.checked_sub(1)? as usize))
-                    .map(|value| (name + value.len()) as u64)
+                    .filter_map(|code| code.checked_sub(1))
+                    .map(|value| (name + values.len_of(value as usize)) as u64)
                     .sum::<u64>();
             }
             let rows = run.rows.len() as u64;

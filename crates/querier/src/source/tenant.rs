@@ -399,11 +399,10 @@ impl Source for TenantSource {
         for ((order, segment), candidates) in (0u64..).zip(plan.segments).zip(candidates) {
             let index = plans.segments.len() as u64;
             pruned.index_bytes += candidates.index_bytes;
-            for (at, block, first, last) in segment.blocks(selection.range) {
-                if !candidates.may_hold(block) {
-                    pruned.blocks += 1;
-                    continue;
-                }
+            pruned.blocks += candidates.pruned;
+            let left = candidates.blocks(segment.footer.blocks().len());
+            for (at, block, first, last) in left.filter_map(|at| segment.block(selection.range, at))
+            {
                 pieces.push(Piece {
                     id: index << 32 | at as u64,
                     origin: segment.origin,

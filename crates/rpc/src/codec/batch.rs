@@ -42,7 +42,7 @@ pub fn encode_batch(batch: &Batch) -> Bytes {
         out.number(column.codes().len() as u64);
         column.codes().iter().for_each(|code| out.number(u64::from(*code)));
         out.number(column.values().len() as u64);
-        column.values().iter().for_each(|value| out.text(&**value));
+        column.values().iter().for_each(|value| out.text(value));
     }
     out.number(batch.compressed_bytes);
     out.finish()
@@ -72,7 +72,7 @@ pub fn decode_batch(bytes: &[u8]) -> Decoded<Batch> {
     let metadata = reader.list(3, |reader| {
         let name = reader.text()?;
         let codes = reader.list(1, Reader::small)?;
-        let values = reader.list(1, |reader| reader.text().map(Box::from))?;
+        let values = reader.list(1, Reader::text)?.into_iter().collect();
         TextColumn::from_parts(name, codes, values).ok_or_else(|| damaged("codes of values"))
     })?;
     let compressed_bytes = reader.number()?;

@@ -52,7 +52,7 @@ fn batch() -> impl Strategy<Value = Batch> {
                 batch.lengths.push(line.len() as u32);
             }
         }
-        let values = vec!["one".into(), "".into()];
+        let values = ["one", ""].into_iter().collect();
         batch.metadata = vec![TextColumn::from_parts("trace", codes, values).unwrap()];
         batch
     })

@@ -39,11 +39,8 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>, rows: usize) -> Result<TextColumn>
     }
     let present: Vec<u8> = (0..LEVEL_CODES as u8).filter(|code| set >> code & 1 == 1).collect();
     let ranks = codes::decode(cursor, rows, present.len())?;
-    let values: Vec<Box<str>> = present
-        .iter()
-        .filter_map(|code| Level::from_code(*code))
-        .map(|level| level.as_str().into())
-        .collect();
+    let known = present.iter().filter_map(|code| Level::from_code(*code));
+    let values = known.map(Level::as_str).collect();
     // Code 0 of a text column means absent, and so does level 0: only the offset differs.
     let offset = u32::from(present.first() != Some(&0));
     let codes = ranks.into_iter().map(|rank| rank + offset).collect();

@@ -196,7 +196,7 @@ mod tests {
             let mut out = Vec::new();
             column.encode(rows.len(), &mut encoder, &mut out).unwrap();
             let decoded = metadata::decode(&out, column.name(), rows.len()).unwrap();
-            let mut values = decoded.values().to_vec();
+            let mut values: Vec<&str> = decoded.values().iter().collect();
             values.sort();
             values.dedup();
             assert_eq!(values.len(), decoded.values().len(), "values are distinct");

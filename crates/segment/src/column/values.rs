@@ -4,6 +4,8 @@
 //! become the bytes they stand for, and everything else is compressed text. A list is stored in a
 //! special form only if every text in it comes back exactly.
 
+use model::columns::Texts;
+
 use crate::encoding::cursor::Cursor;
 use crate::encoding::frame::{FrameEncoder, decode_blob};
 use crate::encoding::packed;
@@ -147,13 +149,13 @@ fn push_nibbles<'a>(mut digits: impl Iterator<Item = &'a u8>, out: &mut Vec<u8>)
 }
 
 /// Reads `count` texts; the caller has bounded `count` by the rows of a block.
-pub(crate) fn decode(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<Box<str>>> {
+pub(crate) fn decode(cursor: &mut Cursor<'_>, count: usize) -> Result<Texts> {
     match cursor.u8()? {
         TEXT => decode_text(cursor, count),
         INTEGER => {
             let mut numbers = Vec::new();
             packed::decode(cursor, count, &mut numbers)?;
-            Ok(numbers.into_iter().map(|number| number.to_string().into()).collect())
+            Ok(numbers.into_iter().map(|number| number.to_string()).collect())
         }
         HEX_LOWER => decode_hex(cursor, count, b"0123456789abcdef"),
         HEX_UPPER => decode_hex(cursor, count, b"0123456789ABCDEF"),
@@ -162,59 +164,57 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<Box<st
     }
 }
 
-fn decode_text(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<Box<str>>> {
+fn decode_text(cursor: &mut Cursor<'_>, count: usize) -> Result<Texts> {
     let mut lengths = Vec::new();
     packed::decode(cursor, count, &mut lengths)?;
     let text = decode_blob(cursor, METADATA_BYTES_MAX)?;
-    let mut rest = std::str::from_utf8(&text).map_err(|_| cursor.corrupt())?;
-    let mut values = Vec::with_capacity(count);
+    let mut end = 0u32;
+    let mut ends = Vec::with_capacity(count);
     for length in lengths {
-        let length = usize::try_from(length).map_err(|_| cursor.corrupt())?;
-        let (value, behind) = rest.split_at_checked(length).ok_or_else(|| cursor.corrupt())?;
-        values.push(value.into());
-        rest = behind;
+        let length = u32::try_from(length).map_err(|_| cursor.corrupt())?;
+        end = end.checked_add(length).ok_or_else(|| cursor.corrupt())?;
+        ends.push(end);
     }
-    if rest.is_empty() { Ok(values) } else { Err(cursor.corrupt()) }
+    cut(cursor, text, ends)
 }
 
-fn decode_hex(cursor: &mut Cursor<'_>, count: usize, digits: &[u8; 16]) -> Result<Vec<Box<str>>> {
+fn decode_hex(cursor: &mut Cursor<'_>, count: usize, digits: &[u8; 16]) -> Result<Texts> {
     let len = usize::from(cursor.u8()?);
     if len == 0 || len > HEX_DIGITS_MAX || !len.is_multiple_of(2) {
         return Err(cursor.corrupt());
     }
     let packed = cursor.take(count * (len / 2))?;
-    let mut text = String::with_capacity(len);
-    Ok(packed
-        .chunks_exact(len / 2)
-        .map(|value| {
-            text.clear();
-            value.iter().for_each(|byte| push_digits(*byte, digits, &mut text));
-            text.as_str().into()
-        })
-        .collect())
+    let text = packed.iter().flat_map(|byte| digits_of(*byte, digits)).collect();
+    cut(cursor, text, ends_of_all(count, len))
 }
 
-fn decode_uuids(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<Box<str>>> {
+fn decode_uuids(cursor: &mut Cursor<'_>, count: usize) -> Result<Texts> {
     let packed = cursor.take(count * 16)?;
-    let mut text = String::with_capacity(UUID_CHARS);
-    Ok(packed
-        .chunks_exact(16)
-        .map(|value| {
-            text.clear();
-            for byte in value {
-                if DASHES.contains(&text.len()) {
-                    text.push('-');
-                }
-                push_digits(*byte, b"0123456789abcdef", &mut text);
+    let mut text = Vec::with_capacity(count * UUID_CHARS);
+    for value in packed.chunks_exact(16) {
+        let start = text.len();
+        for byte in value {
+            if DASHES.contains(&(text.len() - start)) {
+                text.push(b'-');
             }
-            text.as_str().into()
-        })
-        .collect())
+            text.extend(digits_of(*byte, b"0123456789abcdef"));
+        }
+    }
+    cut(cursor, text, ends_of_all(count, UUID_CHARS))
 }
 
-fn push_digits(byte: u8, digits: &[u8; 16], text: &mut String) {
-    text.push(char::from(digits[usize::from(byte >> 4)]));
-    text.push(char::from(digits[usize::from(byte & 0xf)]));
+fn digits_of(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
+    [digits[usize::from(byte >> 4)], digits[usize::from(byte & 0xf)]]
+}
+
+/// Where texts of one length end.
+fn ends_of_all(count: usize, len: usize) -> Vec<u32> {
+    (1..=count).map(|index| (index * len) as u32).collect()
+}
+
+fn cut(cursor: &Cursor<'_>, text: Vec<u8>, ends: Vec<u32>) -> Result<Texts> {
+    let text = String::from_utf8(text).ok();
+    text.and_then(|text| Texts::from_parts(text, ends)).ok_or_else(|| cursor.corrupt())
 }
 
 #[cfg(test)]
@@ -235,7 +235,7 @@ mod tests {
         let mut cursor = Cursor::new(&out, "test");
         let decoded = decode(&mut cursor, texts.len()).unwrap();
         assert!(cursor.finish().is_ok());
-        assert_eq!(decoded.iter().map(|text| &**text).collect::<Vec<_>>(), texts);
+        assert_eq!(decoded.iter().collect::<Vec<_>>(), texts);
         for cut in 0..out.len() {
             assert!(decode(&mut Cursor::new(&out[..cut], "test"), texts.len()).is_err());
         }

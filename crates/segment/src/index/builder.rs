@@ -28,7 +28,7 @@ fn spare_bits(family: Family) -> u32 {
         // Identifier keys are asked for beside them.
         Family::Numbers => 3,
         // A value has one key alone, and a block that is read in error costs half a millisecond.
-        Family::Values => 9,
+        Family::Values => 12,
     }
 }
 
@@ -37,7 +37,7 @@ fn posting_bits(family: Family) -> usize {
     match family {
         Family::Grams => 5,
         Family::Identifiers | Family::Numbers => 7,
-        Family::Values => 12,
+        Family::Values => 14,
     }
 }
 
@@ -201,13 +201,8 @@ fn encode_family(
     let all_bits = family_bits(family);
     let key_bits = (usize::BITS - typical.leading_zeros() + spare_bits(family)).min(all_bits);
     let unlisted = (0..).zip(blocks).filter(|(_, keys)| keys.is_none()).map(|(block, _)| block);
-    let mut directory = FamilyDirectory {
-        key_bits,
-        unlisted: unlisted.collect(),
-        pages: Vec::new(),
-        first_page,
-        offset: out.len() as u64,
-    };
+    let mut directory =
+        FamilyDirectory { key_bits, unlisted: unlisted.collect(), pages: Vec::new(), first_page };
     let mut merge = Merge { blocks, next: vec![0; blocks.len()], cut: all_bits - key_bits };
     // Equal parts of the key space: hashed keys fill them evenly, and grams are few.
     let parts = (total as u64 / SORTED_TOGETHER + 1).min(1 << key_bits);

@@ -24,8 +24,8 @@ impl<'a> IndexCheck<'a> {
     /// Reads every page.
     pub(crate) fn read(directory: &'a IndexDirectory, bytes: &[u8], blocks: usize) -> Result<Self> {
         let mut postings = [const { Vec::new() }; Family::COUNT];
-        for (number, page, range) in directory.pages() {
-            let bytes = bytes.get(range.start as usize..range.end as usize);
+        for (number, page) in directory.pages() {
+            let bytes = bytes.get(page.range().start as usize..page.range().end as usize);
             let bytes = bytes.ok_or(FormatError::Corrupt("a page outside its section"))?;
             let family = family_of(directory, number);
             let found: &mut Vec<u64> = &mut postings[family as usize];

@@ -25,8 +25,6 @@ pub(crate) struct FamilyDirectory {
     pub(crate) pages: Vec<Page>,
     /// Number of the first page, counted through all families.
     pub(crate) first_page: u32,
-    /// Where the first page begins in the section of pages.
-    pub(crate) offset: u64,
 }
 
 impl FamilyDirectory {
@@ -51,21 +49,10 @@ impl IndexDirectory {
         self.families[family as usize].as_ref()
     }
 
-    /// Every page of every family with its place in the section, by number.
-    pub(crate) fn pages(&self) -> impl Iterator<Item = (u32, &Page, Range<u64>)> {
-        self.families.iter().flatten().flat_map(|family| {
-            let mut end = family.offset;
-            (family.first_page..).zip(&family.pages).map(move |(number, page)| {
-                let start = end;
-                end += u64::from(page.len);
-                (number, page, start..end)
-            })
-        })
-    }
-
-    /// How many pages there are in all families.
-    pub(crate) fn page_count(&self) -> usize {
-        self.families.iter().flatten().map(|family| family.pages.len()).sum()
+    /// Every page of every family, by number.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = (u32, &Page)> {
+        let families = self.families.iter().flatten();
+        families.flat_map(|family| (family.first_page..).zip(&family.pages))
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -107,9 +94,10 @@ impl IndexDirectory {
             let family = family.ok_or_else(|| cursor.corrupt())?;
             next_family = code + 1;
             let mut directory = decode_family(&mut cursor, family, blocks)?;
-            (directory.first_page, directory.offset) = (next_page, offset);
+            directory.first_page = next_page;
             next_page += directory.pages.len() as u32;
-            for page in &directory.pages {
+            for page in &mut directory.pages {
+                page.offset = offset;
                 offset += u64::from(page.len);
             }
             families[family as usize] = Some(directory);
@@ -157,46 +145,45 @@ fn decode_family(
         }
         let postings = left.min(PAGE_POSTINGS as u64);
         left -= postings;
-        pages.push(Page { first, len, count: postings as u16 });
+        pages.push(Page { first, offset: 0, len, count: postings as u16 });
     }
-    Ok(FamilyDirectory { key_bits, unlisted, pages, first_page: 0, offset: 0 })
+    Ok(FamilyDirectory { key_bits, unlisted, pages, first_page: 0 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn family(first_page: u32, offset: u64, firsts: &[u64]) -> FamilyDirectory {
-        let page = |first: &u64| Page { first: *first, len: 100, count: PAGE_POSTINGS as u16 };
-        let mut pages: Vec<Page> = firsts.iter().map(page).collect();
+    fn family(first_page: u32, firsts: &[u64]) -> FamilyDirectory {
+        let offsets = (u64::from(first_page) * 100..).step_by(100);
+        let page = |(first, offset): (&u64, u64)| Page {
+            first: *first,
+            offset,
+            len: 100,
+            count: PAGE_POSTINGS as u16,
+        };
+        let mut pages: Vec<Page> = firsts.iter().zip(offsets).map(page).collect();
         pages.last_mut().unwrap().count = 5;
-        FamilyDirectory { key_bits: 15, unlisted: vec![0, 3, 4], pages, first_page, offset }
+        FamilyDirectory { key_bits: 15, unlisted: vec![0, 3, 4], pages, first_page }
     }
 
     #[test]
     fn directories_round_trip() {
         let directory = IndexDirectory::new([
-            Some(family(0, 0, &[7, 300, 900])),
+            Some(family(0, &[7, 300, 900])),
             None,
-            Some(family(3, 300, &[0])),
-            Some(family(4, 400, &[9, 20])),
+            Some(family(3, &[0])),
+            Some(family(4, &[9, 20])),
         ]);
         let mut out = Vec::new();
         directory.encode(&mut out);
         assert_eq!(IndexDirectory::decode(&out, 5, 600), Ok(directory.clone()));
         assert!(IndexDirectory::decode(&out, 4, 600).is_err(), "an unlisted block too many");
         assert!(IndexDirectory::decode(&out, 5, 601).is_err());
-        let places: Vec<_> = directory.pages().map(|(number, _, at)| (number, at)).collect();
+        let places = directory.pages().map(|(number, page)| (number, page.range().start));
         assert_eq!(
-            places,
-            [
-                (0, 0..100),
-                (1, 100..200),
-                (2, 200..300),
-                (3, 300..400),
-                (4, 400..500),
-                (5, 500..600)
-            ]
+            places.collect::<Vec<_>>(),
+            [(0, 0), (1, 100), (2, 200), (3, 300), (4, 400), (5, 500)]
         );
         for at in 0..out.len() {
             let _ = IndexDirectory::decode(&out[..at], 5, 600);
@@ -208,7 +195,7 @@ mod tests {
 
     #[test]
     fn pages_are_found_by_range() {
-        let family = family(0, 0, &[10, 300, 900]);
+        let family = family(0, &[10, 300, 900]);
         let find = |from, to| family.pages_with(from, to);
         assert_eq!(find(0, 10), 0..0);
         assert_eq!(find(0, 11), 0..1);

@@ -5,6 +5,8 @@
 //! Rice coded: the quotient by a power of two in unary, the remainder in binary. The first number
 //! of every page is in the directory, so a lookup reads one page.
 
+use std::ops::Range;
+
 use crate::encoding::checksum::{CHECKSUM_BYTES, ChunkKind, open, seal};
 use crate::error::{FormatError, Result};
 
@@ -20,13 +22,16 @@ const SHIFT_MAX: u32 = 56;
 pub(crate) struct Page {
     /// The first posting.
     pub(crate) first: u64,
+    /// Where it begins in the section of pages.
+    pub(crate) offset: u64,
     /// Bytes, with checksum.
     pub(crate) len: u32,
     /// Postings.
     pub(crate) count: u16,
 }
 
-/// Appends ascending postings as the page of this number; there is at least one.
+/// Appends ascending postings to the section of pages, as the page of this number; there is at
+/// least one.
 pub(crate) fn encode(postings: &[u64], number: u32, out: &mut Vec<u8>) -> Page {
     let start = out.len();
     let first = postings.first().copied().unwrap_or(0);
@@ -50,7 +55,8 @@ pub(crate) fn encode(postings: &[u64], number: u32, out: &mut Vec<u8>) -> Page {
     }
     bits.finish();
     seal(ChunkKind::Page, number, out, start);
-    Page { first, len: (out.len() - start) as u32, count: postings.len() as u16 }
+    let len = (out.len() - start) as u32;
+    Page { first, offset: start as u64, len, count: postings.len() as u16 }
 }
 
 /// Calls `found` with every posting of a page that lies in `from..to`.
@@ -94,6 +100,13 @@ struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
     pending: u128,
     used: u32,
+}
+
+impl Page {
+    /// Where it stands in the section of pages.
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.offset..self.offset + u64::from(self.len)
+    }
 }
 
 impl BitWriter<'_> {
@@ -210,7 +223,7 @@ mod tests {
         fn any_bytes_are_refused_or_read(payload: Vec<u8>, first: u64, count: u16) {
             let mut out = payload;
             seal(ChunkKind::Page, 0, &mut out, 0);
-            let page = Page { first, len: out.len() as u32, count };
+            let page = Page { first, offset: 0, len: out.len() as u32, count };
             let _ = scan(&page, 0, &out, (0, u64::MAX), |_| ());
         }
     }

@@ -47,14 +47,12 @@ pub fn prune(footer: &Footer, required: &[Required<'_>]) -> PrunePlan {
     for required in required {
         plan.conditions.extend(condition(directory, required, blocks));
     }
-    let mut wanted = vec![false; directory.page_count()];
     for lookup in plan.conditions.iter().flatten().flatten() {
-        wanted[lookup.pages.start as usize..lookup.pages.end as usize].fill(true);
-    }
-    for (number, page, range) in directory.pages() {
-        if wanted[number as usize] {
-            let range = section.start + range.start..section.start + range.end;
-            plan.pages.insert(number, (*page, range));
+        let Some(family) = directory.family(lookup.family) else { continue };
+        for number in lookup.pages.clone() {
+            let page = family.pages[(number - family.first_page) as usize];
+            let range = section.start + page.range().start..section.start + page.range().end;
+            plan.pages.insert(number, (page, range));
         }
     }
     plan

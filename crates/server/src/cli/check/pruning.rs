@@ -149,10 +149,9 @@ impl Pruning {
         }
         let column = &block.metadata[self.below(block.metadata.len())];
         let values = segment.column(column)?;
-        if values.values().is_empty() {
-            return Ok(());
-        }
-        let (name, value) = (&*column.name, &values.values()[self.below(values.values().len())]);
+        let values = values.values();
+        let Some(value) = values.get(self.below(values.len())) else { return Ok(()) };
+        let name = &*column.name;
         let left = segment.candidates(&[Required::Metadata(name, value)])?;
         let mut finds = |block: &BlockMeta| -> Result<bool, String> {
             let Some(column) = block.metadata_named(name) else { return Ok(false) };
