@@ -16,8 +16,11 @@ pub(crate) use key::{pack, unpack};
 pub use memcached::{MemcachedCache, MemcachedConfig};
 pub use redis::{RedisCache, RedisConfig};
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use runtime::clock::Clock;
 
 /// Where answers are kept. A cache may forget anything at any time.
 pub trait ResultCache: Send + Sync {
@@ -50,6 +53,20 @@ pub struct CacheError(String);
 impl CacheError {
     pub(crate) fn new(error: impl ToString) -> Self {
         Self(error.to_string())
+    }
+}
+
+/// Runs an operation on a server, which must answer within so long.
+async fn in_time<T>(
+    clock: &dyn Clock,
+    most: Duration,
+    server: &str,
+    work: impl Future<Output = Result<T, CacheError>>,
+) -> Result<T, CacheError> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = clock.sleep(most) => Err(CacheError::new(format!("{server} did not answer in time"))),
     }
 }
 

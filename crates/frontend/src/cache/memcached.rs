@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{CacheError, CacheKey, ResultCache};
+use super::{CacheError, CacheKey, ResultCache, in_time};
 
 /// Keys asked for in one go; what is asked fits the buffers of a connection.
 const BATCH_KEYS: usize = 100;
@@ -100,13 +100,7 @@ impl MemcachedCache {
         server: &Server,
         work: impl Future<Output = Result<T, CacheError>>,
     ) -> Result<T, CacheError> {
-        tokio::select! {
-            biased;
-            done = work => done,
-            () = self.clock.sleep(self.config.timeout) => {
-                Err(CacheError::new(format!("{} did not answer in time", server.address)))
-            }
-        }
+        in_time(&*self.clock, self.config.timeout, &server.address, work).await
     }
 
     async fn get_some(

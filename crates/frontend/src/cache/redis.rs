@@ -10,7 +10,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use runtime::clock::Clock;
 use tokio::sync::OnceCell;
 
-use super::{CacheError, CacheKey, ResultCache};
+use super::{CacheError, CacheKey, ResultCache, in_time};
 
 /// Bytes of the largest value that is kept; Redis itself takes far larger ones.
 const VALUE_MAX: usize = 16 << 20;
@@ -106,13 +106,7 @@ impl RedisCache {
         &self,
         work: impl Future<Output = Result<T, CacheError>>,
     ) -> Result<T, CacheError> {
-        tokio::select! {
-            biased;
-            done = work => done,
-            () = self.clock.sleep(self.config.timeout) => {
-                Err(CacheError::new(format!("{} did not answer in time", self.config.endpoint)))
-            }
-        }
+        in_time(&*self.clock, self.config.timeout, &self.config.endpoint, work).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! What binary operators make of two numbers, in constants and in samples alike.
 
-use super::ast::BinaryOp;
+use super::ast::{BinaryOp, CompareOp};
 
 impl BinaryOp {
     /// The result on two numbers: a comparison answers 1 or 0, an operator on sets has none (NaN).
@@ -15,22 +15,28 @@ impl BinaryOp {
             Self::Divide => left / right,
             Self::Modulo => left % right,
             Self::Power => left.powf(right),
-            _ if self.is_comparison() => f64::from(u8::from(self.holds(left, right))),
-            _ => f64::NAN,
+            _ => match self.comparison() {
+                Some(comparison) => f64::from(u8::from(comparison.holds(left, right))),
+                None => f64::NAN,
+            },
         }
     }
 
     /// Whether a comparison holds; no other operator does.
     #[must_use]
     pub fn holds(self, left: f64, right: f64) -> bool {
-        match self {
-            Self::Equal => left == right,
-            Self::NotEqual => left != right,
-            Self::Greater => left > right,
-            Self::GreaterOrEqual => left >= right,
-            Self::Less => left < right,
-            Self::LessOrEqual => left <= right,
-            _ => false,
-        }
+        self.comparison().is_some_and(|comparison| comparison.holds(left, right))
+    }
+
+    fn comparison(self) -> Option<CompareOp> {
+        Some(match self {
+            Self::Equal => CompareOp::Equal,
+            Self::NotEqual => CompareOp::NotEqual,
+            Self::Greater => CompareOp::Greater,
+            Self::GreaterOrEqual => CompareOp::GreaterOrEqual,
+            Self::Less => CompareOp::Less,
+            Self::LessOrEqual => CompareOp::LessOrEqual,
+            _ => return None,
+        })
     }
 }
