@@ -13,8 +13,8 @@ use futures_util::pin_mut;
 use logql::Expr;
 use logql::eval::CancelReason;
 use logql::request::QueryRequest;
-use model::TenantId;
 use model::answer::Answer;
+use model::{ErrorKind, TenantId};
 use runtime::clock::Clock;
 use runtime::limits::LimitsFor;
 
@@ -119,6 +119,12 @@ impl Frontend {
     /// [`TaskError`]; its kind, and why it was stopped, say what to answer.
     pub async fn query(&self, request: Request) -> Result<Timed, TaskError> {
         let limits = self.limits_of(&request.tenants);
+        if limits.max_query_parallelism == 0 {
+            return Err(TaskError::new(
+                ErrorKind::LimitExceeded,
+                "querying is disabled: max_query_parallelism is 0",
+            ));
+        }
         let timeout = limits.query_timeout;
         let work = self.answer(request, &limits);
         if timeout.is_zero() {

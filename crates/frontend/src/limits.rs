@@ -1,6 +1,6 @@
 //! What a tenant may ask for, as far as it concerns how queries are cut.
 //!
-//! Defaults are Loki's. Zero turns a limit off. Limits on whole queries are checked by whoever
+//! Defaults are Loki's. Zero turns a limit off unless it says otherwise. Limits on whole queries are checked by whoever
 //! executes them.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// Length of the pieces into which queries are cut (`split_queries_by_interval`).
     pub split_interval: Duration,
-    /// Pieces of one query that run at once (`max_query_parallelism`).
+    /// Pieces of one query that run at once (`max_query_parallelism`); 0 refuses every query.
     pub max_query_parallelism: usize,
     /// How far back queries see (`max_query_lookback`).
     pub max_query_lookback: Duration,
@@ -48,7 +48,7 @@ impl Limits {
         Self {
             query_timeout: smaller(self.query_timeout, other.query_timeout),
             split_interval: smaller(self.split_interval, other.split_interval),
-            max_query_parallelism: smaller(self.max_query_parallelism, other.max_query_parallelism),
+            max_query_parallelism: self.max_query_parallelism.min(other.max_query_parallelism),
             max_query_lookback: smaller(self.max_query_lookback, other.max_query_lookback),
             max_query_series: smaller(self.max_query_series, other.max_query_series),
             max_query_range: smaller(self.max_query_range, other.max_query_range),

@@ -45,7 +45,7 @@ impl<'a> Pieces<'a> {
             frontend,
             request,
             split_ns: nanos(limits.split_interval),
-            parallelism: limits.max_query_parallelism.max(1),
+            parallelism: limits.max_query_parallelism,
             max_memory_bytes: limits.max_memory_bytes,
             versions: HashMap::new(),
         };

@@ -24,18 +24,17 @@ struct Rig {
 }
 
 fn rig(config: Config, rows: Streams, cached: bool) -> Rig {
-    rig_holding(Limits::default().max_memory_bytes, config, rows, cached)
+    rig_within(Limits::default(), config, rows, cached)
 }
 
-/// A rig in which a query may hold so many bytes.
-fn rig_holding(max_memory_bytes: u64, config: Config, rows: Streams, cached: bool) -> Rig {
+/// A rig whose tenants have these limits, but for intervals and times.
+fn rig_within(limits: Limits, config: Config, rows: Streams, cached: bool) -> Rig {
     let executor = EngineExecutor::new(rows, INTERVAL);
     let metrics = Metrics::default();
     let limits = Limits {
         split_interval: Duration::from_nanos(INTERVAL as u64),
         query_timeout: Duration::from_secs(10),
-        max_memory_bytes,
-        ..Limits::default()
+        ..limits
     };
     let cache = || Arc::new(EmbeddedCache::new(64 << 20)) as Arc<dyn ResultCache>;
     let dependencies = Dependencies {
@@ -198,6 +197,15 @@ async fn limits_hold_for_the_whole() {
     assert!(rig.ask(&between(r#"sum(rate({app=~".+"}[20s]))"#, 0, 190)).await.is_ok());
 }
 
+#[tokio::test]
+async fn no_pieces_at_once_are_no_queries() {
+    let limits = Limits { max_query_parallelism: 0, ..Limits::default() };
+    let rig = rig_within(limits.stricter(&Limits::default()), Config::default(), rows(), false);
+    let error = rig.ask(&between(r#"rate({app=~".+"}[20s])"#, 0, 190)).await.unwrap_err();
+    assert_eq!(error.kind, model::ErrorKind::LimitExceeded);
+    assert!(error.message.contains("querying is disabled"), "{error}");
+}
+
 /// Never answers; counts what runs.
 #[derive(Default)]
 struct Stuck(Arc<()>);
@@ -288,10 +296,20 @@ async fn pieces_that_hold_too_much_together_are_refused_or_asked_one_by_one() {
     let lines = QueryRequest { limit: 300, ..between(r#"{app=~".+"} |= "n""#, 0, 200) };
     let sharded = Config { shard_bytes: 1, shards_max: 4, ..Config::default() };
     for config in [Config::default(), sharded] {
-        let rig = rig_holding(20_000, config, rows(), false);
+        let rig = rig_within(
+            Limits { max_memory_bytes: 20_000, ..Limits::default() },
+            config,
+            rows(),
+            false,
+        );
         rig.executor.stored_bytes.store(4, Ordering::Relaxed);
         assert_eq!(rig.value(&lines).await, rig.expected(&lines));
-        let rig = rig_holding(600, config, rows(), false);
+        let rig = rig_within(
+            Limits { max_memory_bytes: 600, ..Limits::default() },
+            config,
+            rows(),
+            false,
+        );
         rig.executor.stored_bytes.store(4, Ordering::Relaxed);
         let error = rig.ask(&metric).await.unwrap_err();
         assert!(error.message.contains("more than 600 bytes of memory"), "{error}");

@@ -58,6 +58,12 @@ impl Check {
         let mut paths = Vec::new();
         collect(&self.path, &mut paths)?;
         paths.sort();
+        if paths.is_empty() && self.path.is_file() {
+            let path = self.path.display();
+            return Err(Failure::Told(format!(
+                "{path} is neither a segment (.{SEGMENT}) nor a delete request (.{REQUEST})"
+            )));
+        }
         let (requests, segments): (Vec<PathBuf>, Vec<PathBuf>) =
             paths.into_iter().partition(|path| has_extension(path, REQUEST));
         if self.pruning {

@@ -348,9 +348,9 @@ pub static KEYS: &[Key<TenantLimits>] = keys! { TenantLimits;
     "max_query_bytes_read", "frontend.max-query-bytes-read", max_query_bytes_read,
         "Most line bytes a query may have to read, by estimate; 0 for no limit.";
     "max_querier_bytes_read", "frontend.max-querier-bytes-read", max_querier_bytes_read,
-        "Most line bytes one piece of a query may have to read; 0 for no limit.";
+        "Accepted; pieces of queries are bounded by memory (querier.query_memory), not by what they read.";
     "max_cache_freshness_per_query", "frontend.max-cache-freshness", max_cache_freshness_per_query,
-        "Answers newer than this are not cached.";
+        "Accepted; answers are kept however new they are, because one is used only while its rows are the same.";
     "volume_enabled", "limits.volume-enabled", volume_enabled,
         "Whether the volume endpoints answer.";
     "volume_max_series", "limits.volume-max-series", volume_max_series,
