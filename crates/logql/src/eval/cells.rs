@@ -21,6 +21,8 @@ pub struct CellReader<'a> {
     windows: &'a Windows,
     /// The labels that series keep.
     names: &'a [String],
+    /// Whether the level is one of them.
+    tells_levels: bool,
 }
 
 /// What the cells of a piece say.
@@ -34,14 +36,14 @@ pub struct Split {
     pub rest: Rest,
 }
 
-/// A cell that counts as it is.
+/// A cell that counts as it is, or several that count for the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
     /// Index into [`Split::runs`].
     pub run: usize,
-    /// Code of the level of its rows, 0 for none.
+    /// Code of the level of its rows, 0 for none, or where it makes no difference.
     pub level: u8,
-    /// First instant that the cell covers.
+    /// First instant that it covers.
     pub start: i64,
     /// The span that holds it.
     pub span: u32,
@@ -123,7 +125,8 @@ impl<'a> CellReader<'a> {
             Reduction::By(names) => names,
             Reduction::All | Reduction::Without(_) => return None,
         };
-        Some(Self { source, windows, names })
+        let tells_levels = names.iter().any(|name| name == LEVEL_NAME);
+        Some(Self { source, windows, names, tells_levels })
     }
 
     /// Takes the cells of a piece apart; `None` when the source keeps none for it.
@@ -190,8 +193,16 @@ impl<'a> CellReader<'a> {
                 }
             }
             let (Some(span), 1..) = (span, cell.lines) else { continue };
-            let Cell { level, lines, bytes, .. } = *cell;
-            counted.push(Counted { run, level, start, span, lines, bytes });
+            let Cell { lines, bytes, .. } = *cell;
+            let level = if self.tells_levels { cell.level } else { 0 };
+            // Most of a run's cells follow one that counts for the same.
+            match counted.last_mut() {
+                Some(last) if (last.run, last.level, last.span) == (run, level, span) => {
+                    last.lines += lines;
+                    last.bytes += bytes;
+                }
+                _ => counted.push(Counted { run, level, start, span, lines, bytes }),
+            }
         }
         true
     }

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use model::Labels;
 use proptest::prelude::*;
-use segment::{BlockSet, EncodeSettings, EncodedSegment, IndexPolicy, Required, prune, verify};
+use segment::{BlockSet, EncodeSettings, EncodedSegment, FormatError, IndexPolicy};
+use segment::{Required, prune, verify};
 
 use crate::rows::{InputRow, Streams, decode_block, encode, sorted};
 
@@ -15,7 +16,17 @@ fn part<'a>(segment: &'a EncodedSegment, range: &Range<u64>) -> &'a [u8] {
 fn candidates(segment: &EncodedSegment, required: &[Required<'_>]) -> BlockSet {
     let plan = prune(&segment.footer, required);
     let pages: Vec<&[u8]> = plan.ranges().iter().map(|range| part(segment, range)).collect();
-    plan.blocks(&segment.footer, &pages).unwrap()
+    let left = plan.blocks(&segment.footer, &pages).unwrap();
+    // The same of some blocks alone, by as many pages as it takes.
+    let mut some = BlockSet::empty(segment.footer.blocks().len());
+    (0..).step_by(3).take_while(|at| *at < 2000).for_each(|block| some.insert(block));
+    let read = |ranges: &[Range<u64>]| -> Result<Vec<&[u8]>, FormatError> {
+        Ok(ranges.iter().map(|range| part(segment, range)).collect())
+    };
+    let of_some = plan.blocks_among(&segment.footer, &some, read).unwrap();
+    some.intersect(&left);
+    assert_eq!(of_some, some);
+    left
 }
 
 fn folds_to(line: &[u8], needle: &[u8]) -> bool {
