@@ -39,6 +39,9 @@ const RESERVED_BYTES_MAX: u32 = 4 << 20;
 const GROUP_PART: u64 = 4;
 const GROUP_BYTES: u64 = 512 << 10;
 
+/// Lengths that are added to the hash of the name at once.
+const HASHED_TOGETHER: usize = 256;
+
 pub use spill::{Region, Spill, SpilledSegment};
 
 /// One row on its way into a segment.
@@ -325,7 +328,11 @@ impl SegmentWriter {
             self.hash.update(&(part.len() as u64).to_le_bytes());
             self.hash.update(part);
         }
-        block.lengths().iter().for_each(|length| self.hash.update(&length.to_le_bytes()));
+        for lengths in block.lengths().chunks(HASHED_TOGETHER) {
+            let mut bytes = [[0; 4]; HASHED_TOGETHER];
+            bytes.iter_mut().zip(lengths).for_each(|(four, length)| *four = length.to_le_bytes());
+            self.hash.update(bytes[..lengths.len()].as_flattened());
+        }
         block.runs().iter().for_each(|run| self.hash.update(&run.rows.to_le_bytes()));
         let (first, last) = block.bounds();
         self.records.push(BlockRecord {

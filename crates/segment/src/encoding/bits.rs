@@ -19,15 +19,16 @@ pub(crate) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<
     if width == 0 {
         return;
     }
-    let mut pending = 0u128;
+    let mut pending = 0u64;
     let mut bits = 0;
     for value in values {
-        pending |= u128::from(value) << bits;
+        pending |= value << bits;
         bits += width;
         if bits >= 64 {
-            out.extend_from_slice(&(pending as u64).to_le_bytes());
-            pending >>= 64;
+            out.extend_from_slice(&pending.to_le_bytes());
             bits -= 64;
+            // The upper bits of the value, which may be none or all: two shifts of less than 64.
+            pending = value >> 1 >> (width - bits - 1);
         }
     }
     out.extend_from_slice(&pending.to_le_bytes()[..bits.div_ceil(8) as usize]);

@@ -15,6 +15,8 @@ use super::{Family, family_bits};
 const BUDGET_PART: usize = 4;
 /// Postings that are sorted at a time.
 const SORTED_TOGETHER: u64 = 1 << 15;
+/// Bits of the number of buckets that they are sorted into.
+const BUCKET_BITS: u32 = 14;
 
 /// Bits of a key beyond those that number the keys of a block: each halves the blocks that are
 /// found in error.
@@ -47,23 +49,26 @@ pub(crate) struct KeyCollector {
     grams: Box<GramSet>,
     identifiers: KeySet,
     numbers: KeySet,
+    hashes: keys::Hashes,
 }
 
 impl KeyCollector {
     pub(crate) fn new() -> Self {
         Self {
-            grams: Box::new([0; 1 << GRAM_BITS]),
+            grams: Box::new([0; 1 << 16]),
             identifiers: KeySet::new(),
             numbers: KeySet::new(),
+            hashes: keys::Hashes::default(),
         }
     }
 
     /// The grams of a text, ascending.
     pub(crate) fn grams(&mut self, text: &[u8]) -> Vec<u32> {
         mark_grams(text, &mut self.grams);
-        let seen = self.grams.iter().zip(0..).filter(|(seen, gram)| **seen != 0 && is_gram(*gram));
+        let grams = &mut self.grams[..1 << GRAM_BITS];
+        let seen = grams.iter().zip(0..).filter(|(seen, gram)| **seen != 0 && is_gram(*gram));
         let keys = seen.map(|(_, gram)| gram).collect();
-        self.grams.fill(0);
+        grams.fill(0);
         keys
     }
 
@@ -74,10 +79,10 @@ impl KeyCollector {
         text: &[u8],
         masks: Option<&Masks>,
     ) -> (Vec<u32>, Vec<u32>) {
-        let Self { identifiers, numbers, .. } = self;
+        let Self { identifiers, numbers, hashes, .. } = self;
         // What is long enough for a number key is an identifier, too.
         let collect = |identifier: &[u8]| {
-            keys::for_each_minimiser(identifier, |key| identifiers.insert(key));
+            keys::for_each_minimiser(identifier, hashes, |key| identifiers.insert(key));
             for_each_number(identifier, |number| {
                 for_each_number_key(number, |key| numbers.insert(key));
             });
@@ -113,11 +118,17 @@ impl KeySet {
         if std::mem::replace(&mut self.is_empty, true) {
             return keys;
         }
-        for (index, word) in (0..).zip(self.bits.iter_mut()) {
-            let mut word = std::mem::take(word);
-            while word != 0 {
-                keys.push(index * 64 + word.trailing_zeros());
-                word &= word - 1;
+        for (first, words) in (0..).step_by(8).zip(self.bits.as_chunks_mut::<8>().0) {
+            // Most are empty.
+            if words.iter().fold(0, |all, word| all | word) == 0 {
+                continue;
+            }
+            for (index, word) in (first..).zip(words) {
+                let mut word = std::mem::take(word);
+                while word != 0 {
+                    keys.push(index * 64 + word.trailing_zeros());
+                    word &= word - 1;
+                }
             }
         }
         keys
@@ -203,7 +214,7 @@ fn encode_family(
     let unlisted = (0..).zip(blocks).filter(|(_, keys)| keys.is_none()).map(|(block, _)| block);
     let mut directory =
         FamilyDirectory { key_bits, unlisted: unlisted.collect(), pages: Vec::new(), first_page };
-    let mut merge = Merge { blocks, next: vec![0; blocks.len()], cut: all_bits - key_bits };
+    let mut merge = Merge::new(blocks, all_bits - key_bits);
     // Equal parts of the key space: hashed keys fill them evenly, and grams are few.
     let parts = (total as u64 / SORTED_TOGETHER + 1).min(1 << key_bits);
     let mut postings = Vec::new();
@@ -227,28 +238,71 @@ struct Merge<'a> {
     next: Vec<usize>,
     /// Bits that keys lose.
     cut: u32,
+    /// The keys below this have been taken.
+    from: u64,
+    /// Keys of the part and their blocks, block by block.
+    taken: Vec<(u32, u32)>,
+    /// Per bucket of neighbouring keys: where its next posting goes.
+    places: Vec<u32>,
 }
 
-impl Merge<'_> {
+impl<'a> Merge<'a> {
+    fn new(blocks: &'a [Option<Vec<u32>>], cut: u32) -> Self {
+        let next = vec![0; blocks.len()];
+        Self { blocks, next, cut, from: 0, taken: Vec::new(), places: Vec::new() }
+    }
+
     /// Appends the postings of the keys below `end` that have not been taken, ascending.
     fn take_below(&mut self, end: u64, postings: &mut Vec<u64>) {
+        // A bucket has one key where the part is small enough, and then its blocks ascend already.
+        let bits = u64::BITS - (end - self.from).leading_zeros();
+        let shift = bits.saturating_sub(BUCKET_BITS);
+        self.take_keys(end, shift);
+        let Self { blocks, from, taken, places, .. } = self;
         let start = postings.len();
-        for (block, keys) in self.blocks.iter().enumerate() {
-            let keys = keys.as_deref().unwrap_or_default();
-            let rest = &keys[self.next[block]..];
+        postings.resize(start + taken.len(), 0);
+        let sorted = &mut postings[start..];
+        for (key, block) in taken.iter() {
+            let place = &mut places[((u64::from(*key) - *from) >> shift) as usize];
+            sorted[*place as usize] = u64::from(*key) * blocks.len() as u64 + u64::from(*block);
+            *place += 1;
+        }
+        if shift > 0 {
+            // Now every place is where its bucket ends.
+            let mut start = 0;
+            for end in places.iter() {
+                sorted[start as usize..*end as usize].sort_unstable();
+                start = *end;
+            }
+        }
+        self.from = end;
+    }
+
+    /// Takes the keys below `end`, and finds the place of each bucket of `1 << shift` keys.
+    fn take_keys(&mut self, end: u64, shift: u32) {
+        let Self { blocks, next, cut, from, taken, places } = self;
+        taken.clear();
+        places.clear();
+        places.resize(((end - *from) >> shift) as usize + 1, 0);
+        for ((block, keys), next) in (0..).zip(*blocks).zip(next) {
+            let rest = &keys.as_deref().unwrap_or_default()[*next..];
             let mut last = None;
             for key in rest {
-                let short = u64::from(key >> self.cut);
-                if short >= end {
+                let short = key >> *cut;
+                if u64::from(short) >= end {
                     break;
                 }
-                self.next[block] += 1;
+                *next += 1;
                 if last != Some(short) {
                     last = Some(short);
-                    postings.push(short * self.blocks.len() as u64 + block as u64);
+                    taken.push((short, block));
+                    places[((u64::from(short) - *from) >> shift) as usize] += 1;
                 }
             }
         }
-        postings[start..].sort_unstable();
+        let mut sum = 0;
+        for place in places {
+            sum += std::mem::replace(place, sum);
+        }
     }
 }

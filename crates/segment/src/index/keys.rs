@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::shapes::Masks;
+use crate::shapes::{Masks, gather_low_bits};
 
 /// Bits of a gram: three symbols of five bits.
 pub(crate) const GRAM_BITS: u32 = 15;
@@ -33,8 +33,9 @@ fn symbol(byte: u8) -> u8 {
     of_letter | of_digit | of_other
 }
 
-/// Which grams occur, one byte each.
-pub(crate) type GramSet = [u8; 1 << GRAM_BITS];
+/// Which grams occur, one byte each, and as much again that is never used: every number of 16 bits
+/// has a place, so that none has to be checked.
+pub(crate) type GramSet = [u8; 1 << 16];
 
 /// Marks every gram of a text, among them some with separators that mean nothing.
 pub(crate) fn mark_grams(text: &[u8], seen: &mut GramSet) {
@@ -51,7 +52,7 @@ pub(crate) fn mark_grams(text: &[u8], seen: &mut GramSet) {
             *gram = gram_at(&symbols, index);
         }
         for gram in &grams {
-            seen[usize::from(*gram) % (1 << GRAM_BITS)] = 1;
+            seen[usize::from(*gram)] = 1;
         }
         symbols.copy_within(PIECE.., 0);
     }
@@ -166,26 +167,10 @@ fn character_sets(piece: &[u8; 64]) -> (u64, u64) {
     for (flag, byte) in flags.iter_mut().zip(piece) {
         let is_digit = byte.wrapping_sub(b'0') < 10;
         let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        *flag = u8::from(is_digit) | u8::from(is_digit | is_letter) << 1;
+        *flag = u8::from(is_digit | is_letter) | u8::from(is_digit) << 1;
     }
-    let (mut chars, mut digits) = (0, 0);
-    for (index, eight) in flags.chunks_exact(8).enumerate() {
-        let mut word = [0; 8];
-        word.copy_from_slice(eight);
-        let word = u64::from_le_bytes(word);
-        chars |= gather_low_bits(word >> 1) << (8 * index);
-        digits |= gather_low_bits(word) << (8 * index);
-    }
+    let [chars, digits] = gather_low_bits(&flags);
     (chars, digits)
-}
-
-/// The lowest bit of each of eight bytes, as eight neighbouring bits.
-fn gather_low_bits(word: u64) -> u64 {
-    // Shifts, because vectors have no good multiplication.
-    let bits = word & 0x0101_0101_0101_0101;
-    let bits = bits | bits >> 7;
-    let bits = bits | bits >> 14;
-    (bits | bits >> 28) & 0xff
 }
 
 /// Whether a run of letters and digits is an identifier, however much longer it may be.
@@ -204,27 +189,35 @@ pub(crate) fn identifiers_of(needle: &[u8]) -> impl Iterator<Item = &[u8]> {
     needle.split(|byte| !byte.is_ascii_alphanumeric()).filter(|run| is_identifier(run))
 }
 
+/// Hashes that are made at a time.
+const PIECE: usize = 64;
+
+/// Room for what is found on the way to the keys of an identifier; making it anew for each takes
+/// longer than to fill it.
+pub(crate) struct Hashes {
+    codes: [u8; PIECE + CHARS_HASHED - 1],
+    hashes: [u32; PIECE],
+    /// The lesser of two neighbouring hashes.
+    pairs: [u32; PIECE],
+    /// The least of a window.
+    least: [u32; PIECE],
+}
+
+impl Default for Hashes {
+    fn default() -> Self {
+        let empty = [0; PIECE];
+        Self { codes: [0; _], hashes: empty, pairs: empty, least: empty }
+    }
+}
+
 /// Calls `found` with the keys of an identifier, [`IDENTIFIER_BITS`] wide, some more than once.
-pub(crate) fn for_each_minimiser(identifier: &[u8], mut found: impl FnMut(u32)) {
-    const PIECE: usize = 64;
-    let mut hashes = [0; PIECE];
-    let mut least = [0; PIECE];
+pub(crate) fn for_each_minimiser(identifier: &[u8], room: &mut Hashes, mut found: impl FnMut(u32)) {
     let mut last = None;
     let mut rest = identifier;
     loop {
         let piece = &rest[..rest.len().min(PIECE + CHARS_HASHED - 1)];
-        let hashes = &mut hashes[..piece.len().saturating_sub(CHARS_HASHED - 1)];
-        hash_characters(piece, hashes);
-        // Equal neighbours are skipped without a branch, which nothing could predict.
-        let mut count = 0;
-        for window in hashes.array_windows() {
-            let [a, b, c, d, e, f]: [u32; WINDOW] = *window;
-            let hash = a.min(b).min(c).min(d.min(e).min(f));
-            least[count] = hash;
-            count += usize::from(last != Some(hash));
-            last = Some(hash);
-        }
-        least[..count].iter().for_each(|hash| found(identifier_key(*hash)));
+        let least = room.least_of(piece, &mut last);
+        least.iter().for_each(|hash| found(identifier_key(*hash)));
         if piece.len() == rest.len() {
             return;
         }
@@ -233,14 +226,40 @@ pub(crate) fn for_each_minimiser(identifier: &[u8], mut found: impl FnMut(u32)) 
     }
 }
 
+impl Hashes {
+    /// The least hash of every window of a piece, without those that are the last once more.
+    fn least_of(&mut self, piece: &[u8], last: &mut Option<u32>) -> &[u32] {
+        let Self { codes, hashes, pairs, least } = self;
+        let hashes = &mut hashes[..piece.len().saturating_sub(CHARS_HASHED - 1)];
+        hash_characters(piece, &mut codes[..piece.len()], hashes);
+        // The least of six are the least of three pairs.
+        let pairs = &mut pairs[..hashes.len().saturating_sub(1)];
+        for (pair, [a, b]) in pairs.iter_mut().zip(hashes.array_windows()) {
+            *pair = *a.min(b);
+        }
+        // Equal neighbours are skipped without a branch, which nothing could predict.
+        let mut count = 0;
+        for [a, _, b, _, c] in pairs.array_windows::<{ WINDOW - 1 }>() {
+            let hash = *a.min(b).min(c);
+            least[count] = hash;
+            count += usize::from(*last != Some(hash));
+            *last = Some(hash);
+        }
+        &least[..count]
+    }
+}
+
 /// One hash for every [`CHARS_HASHED`] neighbouring letters and digits, case folded.
-fn hash_characters(piece: &[u8], hashes: &mut [u32]) {
-    // Six bits per character: digits at 0x10, letters of either case at 0x21.
-    let code = |byte: &u8| u64::from(byte & 0x1f | (byte & 0x40) >> 1);
-    let (head, tail) = piece.split_at(piece.len().min(CHARS_HASHED - 1));
-    let mut chars = head.iter().fold(0, |chars, byte| chars << 6 | code(byte));
-    for (hash, byte) in hashes.iter_mut().zip(tail) {
-        chars = (chars << 6 | code(byte)) & ((1 << (6 * CHARS_HASHED)) - 1);
+fn hash_characters(piece: &[u8], codes: &mut [u8], hashes: &mut [u32]) {
+    // Six bits per character: digits at 0x10, letters of either case at 0x21. They are found on
+    // their own because vectors can do it.
+    for (code, byte) in codes.iter_mut().zip(piece) {
+        *code = byte & 0x1f | (byte & 0x40) >> 1;
+    }
+    let (head, tail) = codes.split_at(codes.len().min(CHARS_HASHED - 1));
+    let mut chars = head.iter().fold(0, |chars, code| chars << 6 | u64::from(*code));
+    for (hash, code) in hashes.iter_mut().zip(tail) {
+        chars = (chars << 6 | u64::from(*code)) & ((1 << (6 * CHARS_HASHED)) - 1);
         *hash = (chars.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
     }
 }
@@ -252,9 +271,9 @@ fn identifier_key(least: u32) -> u32 {
 
 /// The distinct identifier keys of a needle.
 pub(crate) fn identifier_keys_of(needle: &[u8]) -> Vec<u32> {
-    let mut keys = Vec::new();
+    let (mut keys, mut room) = (Vec::new(), Hashes::default());
     for identifier in identifiers_of(needle) {
-        for_each_minimiser(identifier, |key| keys.push(key));
+        for_each_minimiser(identifier, &mut room, |key| keys.push(key));
     }
     keys.sort_unstable();
     keys.dedup();
@@ -309,13 +328,15 @@ mod tests {
     }
 
     fn all_keys(text: &[u8]) -> (BTreeSet<u32>, BTreeSet<u32>) {
-        let mut seen = [0; 1 << GRAM_BITS];
+        let mut seen = [0; 1 << 16];
         mark_grams(text, &mut seen);
         let grams =
             (0..seen.len() as u32).filter(|gram| seen[*gram as usize] == 1 && is_gram(*gram));
         let mut identifiers = BTreeSet::new();
         for_each_identifier(text, |run| {
-            for_each_minimiser(run, |key| assert!(identifiers.insert(key) || key >> 20 == 0));
+            for_each_minimiser(run, &mut Hashes::default(), |key| {
+                assert!(identifiers.insert(key) || key >> 20 == 0)
+            });
         });
         (grams.collect(), identifiers)
     }

@@ -12,17 +12,26 @@ pub(super) struct Dictionary {
     places: Vec<u16>,
     used: Vec<u16>,
     text: Vec<u8>,
-    ends: Vec<u32>,
+    entries: Vec<Entry>,
     counts: Vec<u32>,
     codes: Vec<u8>,
 }
 
+/// A distinct value.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// Its first eight bytes, or all of a shorter one and zeros.
+    word: u64,
+    start: u32,
+    len: u32,
+}
+
 impl Dictionary {
-    /// Takes the values of a column; `false` when a dictionary would not be smaller than about
+    /// Takes the values of a column, each with its first eight bytes as a word; `false` when a dictionary would not be smaller than about
     /// `value_bits` for each.
     pub(super) fn fill<'a>(
         &mut self,
-        values: impl ExactSizeIterator<Item = &'a [u8]>,
+        values: impl ExactSizeIterator<Item = (&'a [u8], u64)>,
         value_bits: u32,
     ) -> bool {
         for place in self.used.drain(..) {
@@ -30,13 +39,13 @@ impl Dictionary {
         }
         self.places.resize(PLACES, 0);
         self.text.clear();
-        self.ends.clear();
+        self.entries.clear();
         self.counts.clear();
         self.codes.clear();
         let rows = values.len();
         let most = DISTINCT_MAX.min(rows / 3);
-        for value in values {
-            let Some(code) = self.code_of(value, most) else { return false };
+        for (value, word) in values {
+            let Some(code) = self.code_of(value, word, most) else { return false };
             self.counts[usize::from(code)] += 1;
             self.codes.push(code);
         }
@@ -46,37 +55,41 @@ impl Dictionary {
         bits < rows as u64 * u64::from(value_bits)
     }
 
-    fn code_of(&mut self, value: &[u8], most: usize) -> Option<u8> {
-        let mut place = hash_of(value) % PLACES;
+    fn code_of(&mut self, value: &[u8], word: u64, most: usize) -> Option<u8> {
+        let mut place = hash_of(value, word) % PLACES;
         while let Some(code) = self.places[place].checked_sub(1) {
-            if self.value(usize::from(code)) == value {
+            let entry = &self.entries[usize::from(code)];
+            let is_same = entry.word == word
+                && entry.len as usize == value.len()
+                && (value.len() <= 8 || self.value(entry) == value);
+            if is_same {
                 return Some(code as u8);
             }
             place = (place + 1) % PLACES;
         }
-        let code = self.ends.len();
+        let code = self.entries.len();
         if code >= most {
             return None;
         }
+        let (start, len) = (self.text.len() as u32, value.len() as u32);
+        self.entries.push(Entry { word, start, len });
         self.text.extend_from_slice(value);
-        self.ends.push(self.text.len() as u32);
         self.counts.push(0);
         self.places[place] = code as u16 + 1;
         self.used.push(place as u16);
         Some(code as u8)
     }
 
-    fn value(&self, code: usize) -> &[u8] {
-        let start = code.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
-        &self.text[start..self.ends[code] as usize]
+    fn value(&self, entry: &Entry) -> &[u8] {
+        &self.text[entry.start as usize..(entry.start + entry.len) as usize]
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.entries.len()
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.len()).map(|code| self.value(code))
+        self.entries.iter().map(|entry| self.value(entry))
     }
 
     pub(super) fn codes(&self) -> &[u8] {
@@ -94,13 +107,17 @@ pub(super) fn entropy_bits(count: u32, rows: u32) -> u64 {
     u64::from(count) * log(rows).saturating_sub(log(count.max(1))) / 16
 }
 
-fn hash_of(value: &[u8]) -> usize {
-    let mut hash = value.len() as u64;
-    for eight in value.chunks(8) {
-        let mut word = [0; 8];
-        word[..eight.len()].copy_from_slice(eight);
-        hash =
-            (hash.rotate_left(21) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+/// The hash of a value that begins with this word.
+fn hash_of(value: &[u8], word: u64) -> usize {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = (word ^ value.len() as u64).wrapping_mul(FACTOR);
+    if let Some((_, rest)) = value.split_first_chunk::<8>() {
+        let mut add = |eight: &[u8; 8]| {
+            hash = (hash.rotate_left(21) ^ u64::from_le_bytes(*eight)).wrapping_mul(FACTOR);
+        };
+        rest.as_chunks().0.iter().for_each(&mut add);
+        // The last may have been added in part.
+        value.last_chunk().into_iter().for_each(&mut add);
     }
     (hash >> 40) as usize
 }

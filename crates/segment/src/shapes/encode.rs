@@ -4,7 +4,6 @@ use crate::encoding::cursor::put_varint;
 use crate::encoding::frame::FrameEncoder;
 use crate::error::Result;
 
-use super::block::ShapeBlock;
 use super::classes::{DASH, DIGITS, HEX_LOWER, HEX_UPPER, classes_of};
 use super::dictionary::Dictionary;
 use super::frequent::Frequent;
@@ -15,6 +14,7 @@ use super::table::{PLAIN, ShapeTable};
 use super::times::{FORM_BYTES, TimeForm};
 use super::tokens::{SLOT, Slot, TIME};
 use super::wide::{WIDTH_MAX, WideBuilder};
+use super::words::{are_digits, bytes_of_hex, number_of, word_at};
 
 /// Blocks below this are compared whole with plain lines.
 const SAMPLE_BYTES_MIN: usize = 128 << 10;
@@ -36,7 +36,11 @@ const NUMBER_DIGITS_MAX: usize = 19;
 pub(crate) struct ColumnsEncoder {
     table: ShapeTable,
     parts: Parts,
+    /// Where the slots of each row of a shape begin.
+    firsts: Vec<u32>,
+    /// The values of a column, and the first eight bytes of each.
     values: Vec<Slot>,
+    words: Vec<u64>,
     dictionary: Dictionary,
     frequent: Frequent,
     numbers: Vec<i64>,
@@ -76,26 +80,6 @@ pub(crate) struct BlockLines<'a> {
     pub(crate) lengths: &'a [u32],
     /// The time of each.
     pub(crate) timestamps: &'a [i64],
-}
-
-impl BlockLines<'_> {
-    /// Whether a chunk makes these lines.
-    pub(crate) fn are_those_of(&self, chunk: &[u8]) -> bool {
-        let raw_bytes = self.lengths.iter().map(|len| *len as usize).sum();
-        let decoded = ShapeBlock::decode(chunk, self.lengths.len(), raw_bytes);
-        let Ok(block) = decoded else { return false };
-        let mut rest = self.text;
-        let mut lengths = self.lengths.iter();
-        let is_next = |line: &[u8]| {
-            let Some(len) = lengths.next() else { return false };
-            let Some((expected, after)) = rest.split_at_checked(*len as usize) else {
-                return false;
-            };
-            rest = after.get(1..).unwrap_or_default();
-            line == expected
-        };
-        block.all_lines(self.timestamps, is_next)
-    }
 }
 
 impl ColumnsEncoder {
@@ -198,6 +182,8 @@ impl ColumnsEncoder {
     fn shape(&mut self, shape: usize, text: &[u8], timestamps: &[i64], rows: &[u32]) {
         let known = self.table.shapes[shape];
         let start = self.parts.shapes.len();
+        self.firsts.clear();
+        self.firsts.extend(rows.iter().map(|row| self.table.firsts[*row as usize]));
         let mut slot = 0;
         let mut at = known.start;
         while at < known.end {
@@ -207,10 +193,8 @@ impl ColumnsEncoder {
             let Some(mark) = rest.get(len) else { break };
             at += len + 1;
             self.values.clear();
-            let (values, table) = (&mut self.values, &self.table);
-            values.extend(
-                rows.iter().map(|row| table.slots[table.firsts[*row as usize] as usize + slot]),
-            );
+            let slots = &self.table.slots;
+            self.values.extend(self.firsts.iter().map(|first| slots[*first as usize + slot]));
             slot += 1;
             if *mark == SLOT {
                 self.column(text);
@@ -244,25 +228,20 @@ impl ColumnsEncoder {
     /// Adds the column of a slot, or its only value to the text of the shape.
     fn column(&mut self, text: &[u8]) {
         let of = |slot: &Slot| &text[slot.start as usize..(slot.start + slot.len) as usize];
-        let Self { values, dictionary, parts, .. } = self;
+        let Self { values, words, dictionary, parts, .. } = self;
         let Some(first) = values.first().map(of) else { return };
         if values.iter().all(|slot| of(slot) == first) {
             parts.shapes.extend_from_slice(first);
             return;
         }
         parts.shapes.push(SLOT);
-        let mut classes = 0;
-        let (mut shortest, mut longest) = (usize::MAX, 0);
-        for slot in values.iter() {
-            classes |= classes_of(of(slot));
-            shortest = shortest.min(slot.len as usize);
-            longest = longest.max(slot.len as usize);
-        }
+        let (classes, shortest, longest) = look_at(values, text, words);
         let is_number = classes == DIGITS && longest <= NUMBER_DIGITS_MAX;
         let number_bits = longest as u32 * 10 / 3;
         if values.len() >= DICTIONARY_ROWS_MIN && number_bits > 3 {
             let value_bits = if is_number { number_bits } else { longest as u32 * 5 };
-            if dictionary.fill(values.iter().map(of), value_bits) {
+            let words = words.iter().copied();
+            if dictionary.fill(values.iter().map(of).zip(words), value_bits) {
                 parts.heads.push(kinds::DICTIONARY);
                 put_varint(&mut parts.heads, dictionary.len() as u64);
                 for value in dictionary.values() {
@@ -286,17 +265,14 @@ impl ColumnsEncoder {
         if is_hex {
             parts.heads.push(if hex == HEX_LOWER { kinds::HEX_LOWER } else { kinds::HEX_UPPER });
             parts.heads.push(longest as u8);
-            for value in values.iter().map(of) {
-                parts.wide.push(nibbles(value.iter(), &mut packed));
+            for slot in values.iter() {
+                parts.wide.push(nibbles(text, slot, &mut packed));
             }
         } else if classes & !(DIGITS | HEX_LOWER | DASH) == 0
             && values.iter().map(of).all(kinds::is_uuid)
         {
             parts.heads.push(kinds::UUID);
-            for value in values.iter().map(of) {
-                let digits = value.iter().filter(|byte| **byte != b'-');
-                parts.wide.push(nibbles(digits, &mut packed));
-            }
+            values.iter().for_each(|slot| parts.wide.push(&uuid_bytes(text, slot)));
         } else {
             parts.heads.push(kinds::TEXT);
             parts.heads.push(classes);
@@ -309,11 +285,18 @@ impl ColumnsEncoder {
 
     /// Adds the column of a slot whose values are decimal numbers of so many digits.
     fn number_column(&mut self, text: &[u8], shortest: usize, longest: usize) {
-        let of = |slot: &Slot| &text[slot.start as usize..(slot.start + slot.len) as usize];
-        let Self { values, frequent, numbers, lengths, packed, parts, .. } = self;
-        let digits = digits_of(values.iter().map(of), shortest, longest);
+        let Self { values, words, frequent, numbers, lengths, packed, parts, .. } = self;
+        let has_zeros = |(slot, word): (&Slot, &u64)| *word as u8 == b'0' && slot.len > 1;
+        let digits = if !values.iter().zip(words.iter()).any(has_zeros) {
+            Digits::Canonical
+        } else if shortest == longest {
+            Digits::Fixed(longest as u8)
+        } else {
+            Digits::Any
+        };
         numbers.clear();
-        numbers.extend(values.iter().map(|slot| parse(of(slot)) as i64));
+        let parsed = values.iter().zip(words.iter());
+        numbers.extend(parsed.map(|(slot, word)| parse(text, slot, *word) as i64));
         let is_wide = numbers.iter().any(|value| *value as u64 >> NUMBER_BITS_MAX != 0);
         let has_frequent = !is_wide && longest > 1 && frequent.find(numbers);
         parts.heads.push(match (is_wide, has_frequent) {
@@ -346,36 +329,56 @@ impl Parts {
     }
 }
 
-fn digits_of<'a>(
-    mut values: impl Iterator<Item = &'a [u8]>,
-    shortest: usize,
-    longest: usize,
-) -> Digits {
-    if values.all(|value| value[0] != b'0' || value.len() == 1) {
-        Digits::Canonical
-    } else if shortest == longest {
-        Digits::Fixed(longest as u8)
-    } else {
-        Digits::Any
-    }
+/// The classes of all values, and the lengths of the shortest and the longest; `words` become their
+/// first eight bytes.
+fn look_at(values: &[Slot], text: &[u8], words: &mut Vec<u64>) -> (u8, usize, usize) {
+    let mut classes = 0;
+    let (mut shortest, mut longest) = (usize::MAX, 0);
+    words.clear();
+    words.extend(values.iter().map(|slot| {
+        let (start, len) = (slot.start as usize, slot.len as usize);
+        let word = word_at(text, start, len.min(8));
+        classes |= match are_digits(word, len.min(8)) {
+            true if len <= 8 => DIGITS,
+            _ => classes_of(&text[start..start + len]),
+        };
+        shortest = shortest.min(len);
+        longest = longest.max(len);
+        word
+    }));
+    (classes, shortest, longest)
 }
 
-fn parse(digits: &[u8]) -> u64 {
-    digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
+/// The number that the digits of a slot make, of which the first are this word.
+fn parse(text: &[u8], slot: &Slot, word: u64) -> u64 {
+    let (start, len) = (slot.start as usize, slot.len as usize);
+    let first = len.min(8);
+    (first..len).step_by(8).fold(number_of(word, first), |value, at| {
+        let more = (len - at).min(8);
+        let scale = 10u64.pow(more as u32);
+        value.wrapping_mul(scale).wrapping_add(number_of(word_at(text, start + at, more), more))
+    })
 }
 
-fn nibbles<'a>(digits: impl Iterator<Item = &'a u8>, out: &mut [u8; WIDTH_MAX]) -> &[u8] {
-    let mut len = 0;
-    for digit in digits {
-        let value = if digit.is_ascii_digit() { digit - b'0' } else { (digit | 0x20) - b'a' + 10 };
-        if len % 2 == 0 {
-            out[len / 2] = value << 4;
-        } else {
-            out[len / 2] |= value;
-        }
-        len += 1;
+/// The bytes that the hexadecimal digits of a slot make.
+fn nibbles<'o>(text: &[u8], slot: &Slot, out: &'o mut [u8; WIDTH_MAX]) -> &'o [u8] {
+    let (start, len) = (slot.start as usize, slot.len as usize);
+    for (at, four) in (0..len).step_by(8).zip(out.as_chunks_mut().0) {
+        *four = bytes_of_hex(word_at(text, start + at, (len - at).min(8)));
     }
     &out[..len.div_ceil(2)]
+}
+
+/// The bytes of a UUID.
+fn uuid_bytes(text: &[u8], slot: &Slot) -> [u8; 16] {
+    let word = |at: usize, len: usize| word_at(text, slot.start as usize + at, len);
+    let mut bytes = [0; 16];
+    let words =
+        [word(0, 8), word(9, 4) | word(14, 4) << 32, word(19, 4) | word(24, 4) << 32, word(28, 8)];
+    for (four, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *four = bytes_of_hex(word);
+    }
+    bytes
 }
 
 /// Appends the shape of every row, in as few whole bytes as hold any.

@@ -8,8 +8,8 @@ use super::block::{Column, DAMAGED, Piece, ShapeBlock, ShapeParts};
 use super::kinds::Digits;
 use super::table::PLAIN;
 
-const LOWER: &[u8; 16] = b"0123456789abcdef";
-const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+pub(super) const LOWER: &[u8; 16] = b"0123456789abcdef";
+pub(super) const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
 impl ShapeBlock {
     /// All lines.
@@ -32,25 +32,6 @@ impl ShapeBlock {
             return Err(DAMAGED);
         }
         Lines::from_parts(text, lengths).ok_or(DAMAGED)
-    }
-
-    /// Whether every line passes a test. Nothing is kept of a line behind its test.
-    pub(super) fn all_lines(
-        &self,
-        timestamps: &[i64],
-        mut test: impl FnMut(&[u8]) -> bool,
-    ) -> bool {
-        let mut ranks = vec![0u32; self.shapes.len()];
-        let mut line = Vec::new();
-        timestamps.len() == self.rows.len()
-            && self.rows.iter().zip(timestamps).all(|(shape, timestamp)| {
-                let rank = &mut ranks[*shape as usize];
-                line.clear();
-                let written =
-                    self.write_row((*shape, *rank), *timestamp, self.raw_bytes, &mut line);
-                *rank += 1;
-                written.is_ok() && test(&line)
-            })
     }
 
     /// The lines of some rows, which ascend.
@@ -204,14 +185,8 @@ impl ShapeBlock {
                 write_hex(value, digits, alphabet, out);
             }
             Column::Uuid { first } => {
-                let value = self.wide(16, first + rank);
-                for (at, bytes) in [(0, 4), (4, 6), (6, 8), (8, 10), (10, 16)] {
-                    let part = value.get(at..bytes).ok_or(DAMAGED)?;
-                    write_hex(part, part.len() * 2, LOWER, out);
-                    if bytes < 16 {
-                        out.push(b'-');
-                    }
-                }
+                let value = self.wide(16, first + rank).first_chunk().ok_or(DAMAGED)?;
+                out.extend_from_slice(&uuid(value));
             }
             Column::Time { list, form } => {
                 form.write(self.number(list, rank)?, timestamp, out).ok_or(DAMAGED)?;
@@ -239,7 +214,7 @@ fn digits_in(value: u64) -> usize {
     value.checked_ilog10().map_or(0, |log| log as usize + 1)
 }
 
-fn write_number(mut value: u64, digits: usize, out: &mut Vec<u8>) {
+pub(super) fn write_number(mut value: u64, digits: usize, out: &mut Vec<u8>) {
     let mut text = [b'0'; 20];
     let mut at = text.len();
     while value != 0 {
@@ -258,4 +233,16 @@ fn write_hex(value: &[u8], digits: usize, alphabet: &[u8; 16], out: &mut Vec<u8>
             .flat_map(|byte| [alphabet[usize::from(byte >> 4)], alphabet[usize::from(byte & 0xf)]]),
     );
     out.truncate(start + digits);
+}
+
+/// How a UUID is written.
+pub(super) fn uuid(value: &[u8; 16]) -> [u8; 36] {
+    let mut text = [b'-'; 36];
+    // Two digits for each byte, and a dash behind the fourth, sixth, eighth and tenth.
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    for (byte, place) in value.iter().zip(PLACES) {
+        text[place] = LOWER[usize::from(byte >> 4)];
+        text[place + 1] = LOWER[usize::from(byte & 0xf)];
+    }
+    text
 }

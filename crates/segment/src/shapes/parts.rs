@@ -41,13 +41,6 @@ impl Plain {
     }
 }
 
-/// The highest bit of every byte that is a line feed.
-fn line_feeds(word: u64) -> u64 {
-    const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let other = word ^ 0x0a0a_0a0a_0a0a_0a0a;
-    !(((other & LOW_BITS) + LOW_BITS) | other | LOW_BITS)
-}
-
 /// The texts of all columns.
 pub(super) struct Texts {
     bytes: Vec<u8>,
@@ -68,18 +61,20 @@ impl Texts {
         let mut starts = Vec::with_capacity(count + 1);
         starts.push(0);
         // Texts are short: looking at eight bytes at once is quicker than a search for each.
-        let (words, rest) = bytes.as_chunks();
-        let mut at = 0;
-        for word in words {
-            let mut found = line_feeds(u64::from_le_bytes(*word));
+        let (eights, rest) = bytes.as_chunks();
+        for (at, eight) in (0..).step_by(8).zip(eights) {
+            let mut found = line_feeds(u64::from_le_bytes(*eight));
             while found != 0 {
                 starts.push(at + found.trailing_zeros() / 8 + 1);
                 found &= found - 1;
             }
-            at += 8;
+            // No more than there is room for.
+            if starts.len() > count + 1 {
+                return None;
+            }
         }
-        let ends = (at + 1..).zip(rest).filter(|(_, byte)| **byte == b'\n');
-        starts.extend(ends.map(|(end, _)| end));
+        let ends = (1..).skip(bytes.len() - rest.len()).zip(rest);
+        starts.extend(ends.filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end));
         let is_whole = starts.last().is_some_and(|end| *end as usize == bytes.len());
         (is_whole && starts.len() == count + 1).then_some(Self { bytes, starts })
     }
@@ -101,6 +96,13 @@ impl Texts {
             _ => (&[], &[]),
         }
     }
+}
+
+/// The highest bit of each of eight bytes that is a line feed.
+fn line_feeds(word: u64) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let other = word ^ 0x0a0a_0a0a_0a0a_0a0a;
+    !(((other & LOW) + LOW) | other | LOW)
 }
 
 /// Where lists of numbers stand among the bits of all.
@@ -129,5 +131,25 @@ impl Places {
     pub(super) fn of(&self, list: usize) -> Option<(Range<usize>, usize)> {
         let (at, count) = self.0.get(list)?;
         Some((at.start as usize..at.end as usize, *count as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn texts_are_cut_at_line_feeds(texts in prop::collection::vec("[a-z\u{80}-\u{ff}]{0,20}", 0..40)) {
+            let bytes: Vec<u8> = texts.iter().flat_map(|text| [text.as_bytes(), b"\n"].concat()).collect();
+            let read = Texts::read(bytes.clone(), texts.len()).unwrap();
+            for (at, text) in (0..).zip(&texts) {
+                prop_assert_eq!(read.get(at), text.as_bytes());
+            }
+            prop_assert!(Texts::read(bytes.clone(), texts.len() + 1).is_none());
+            prop_assert!(texts.is_empty() || Texts::read(bytes, texts.len() - 1).is_none());
+        }
     }
 }

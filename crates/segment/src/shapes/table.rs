@@ -5,7 +5,7 @@ use model::columns::LINE_SEPARATOR;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::masks::Masks;
-use super::tokens::{self, SLOT, Slot, TIME};
+use super::tokens::{self, SLOT, ShapeText, Slot, TIME};
 
 /// Longer lines are kept as they are.
 const LINE_BYTES_CUT_MAX: usize = 32 << 10;
@@ -18,13 +18,16 @@ pub(super) struct Shape {
     pub(super) start: usize,
     pub(super) end: usize,
     pub(super) rows: u32,
+    /// The shape of the row that followed the last one of this shape.
+    next: u32,
     hash: u64,
 }
 
 /// The shapes of a block's lines, and every line's slots. Reused from block to block.
-#[derive(Default)]
 pub(super) struct ShapeTable {
     pub(super) masks: Masks,
+    /// The shape of the line that was cut last.
+    shape: ShapeText,
     by_hash: HashTable<u32>,
     pub(super) shapes: Vec<Shape>,
     /// The texts of all shapes.
@@ -34,6 +37,21 @@ pub(super) struct ShapeTable {
     /// Where the slots of every row begin.
     pub(super) firsts: Vec<u32>,
     pub(super) slots: Vec<Slot>,
+}
+
+impl Default for ShapeTable {
+    fn default() -> Self {
+        Self {
+            masks: Masks::default(),
+            shape: ShapeText::with_room(LINE_BYTES_CUT_MAX),
+            by_hash: HashTable::new(),
+            shapes: Vec::new(),
+            texts: Vec::new(),
+            rows: Vec::new(),
+            firsts: Vec::new(),
+            slots: Vec::new(),
+        }
+    }
 }
 
 impl ShapeTable {
@@ -47,10 +65,12 @@ impl ShapeTable {
         self.slots.clear();
         self.shapes.push(Shape::default());
         self.masks.scan(text);
+        // Hardly any text has one of these, and to look at all of it is quicker than at every line.
+        let has_marks = memchr::memchr2(SLOT, TIME, text).is_some();
         let mut start = 0;
         for (row, length) in lengths.iter().enumerate() {
             let end = start + *length as usize;
-            self.add(text, start, end);
+            self.add(text, (start, end), has_marks);
             start = end + 1;
             if row % 1024 == 1023 && self.shapes.len() * 2 > row {
                 return false;
@@ -60,39 +80,48 @@ impl ShapeTable {
         true
     }
 
-    fn add(&mut self, text: &[u8], start: usize, end: usize) {
+    fn add(&mut self, text: &[u8], (start, end): (usize, usize), has_marks: bool) {
         let line = &text[start..end];
         self.firsts.push(self.slots.len() as u32);
-        let is_plain =
-            line.len() > LINE_BYTES_CUT_MAX || memchr::memchr2(SLOT, TIME, line).is_some();
+        let is_plain = line.len() > LINE_BYTES_CUT_MAX
+            || (has_marks && memchr::memchr2(SLOT, TIME, line).is_some());
         if is_plain {
             self.shapes[PLAIN as usize].rows += 1;
             self.rows.push(PLAIN);
             return;
         }
-        let Self { masks, by_hash, shapes, texts, slots, .. } = self;
-        let at = texts.len();
-        tokens::cut(text, masks, (start, end), texts, slots);
-        let shape = &texts[at..];
+        tokens::cut(text, &self.masks, (start, end), &mut self.shape, &mut self.slots);
+        let known = self.find_or_insert();
+        let last = self.rows.last().map_or(PLAIN, |last| *last);
+        self.shapes[last as usize].next = known;
+        self.shapes[known as usize].rows += 1;
+        self.rows.push(known);
+    }
+
+    /// The number of the shape that was cut last.
+    fn find_or_insert(&mut self) -> u32 {
+        let Self { by_hash, shapes, texts, rows, .. } = self;
+        let shape = self.shape.get();
+        let is_same = |known: &Shape| texts[known.start..known.end] == *shape;
+        // Lines often follow each other in the same order.
+        let expected = shapes[rows.last().map_or(PLAIN, |last| *last) as usize].next;
+        if expected != PLAIN && is_same(&shapes[expected as usize]) {
+            return expected;
+        }
         let hash = xxh3_64(shape);
         let known = by_hash.find(hash, |known| {
             let known = &shapes[*known as usize];
-            known.hash == hash && texts[known.start..known.end] == *shape
+            known.hash == hash && is_same(known)
         });
-        let known = match known {
-            Some(known) => {
-                texts.truncate(at);
-                *known
-            }
-            None => {
-                let known = shapes.len() as u32;
-                shapes.push(Shape { start: at, end: texts.len(), rows: 0, hash });
-                by_hash.insert_unique(hash, known, |known| shapes[*known as usize].hash);
-                known
-            }
-        };
-        shapes[known as usize].rows += 1;
-        self.rows.push(known);
+        if let Some(known) = known {
+            return *known;
+        }
+        let known = shapes.len() as u32;
+        let start = texts.len();
+        texts.extend_from_slice(shape);
+        shapes.push(Shape { start, end: texts.len(), rows: 0, next: PLAIN, hash });
+        by_hash.insert_unique(hash, known, |known| shapes[*known as usize].hash);
+        known
     }
 
     /// All rows ordered by shape, and where each shape's begin.

@@ -53,13 +53,18 @@ impl TimeForm {
 
     /// What a row's own time is in the units and the range of this form.
     fn own(self, timestamp: i64) -> i64 {
-        let unit = POWERS[9 - usize::from(self.digits)];
-        let own = timestamp.div_euclid(unit);
-        if self.date == 0 { own.rem_euclid(self.day()) } else { own }
+        let (own, _) = divided(timestamp, 9 - self.digits);
+        if self.date == 0 { self.within_day(own) } else { own }
     }
 
     fn day(self) -> i64 {
         DAY_SECONDS * POWERS[usize::from(self.digits)]
+    }
+
+    /// A time in the units of this form without its days.
+    fn within_day(self, value: i64) -> i64 {
+        let (seconds, fraction) = divided(value, self.digits);
+        seconds.rem_euclid(DAY_SECONDS) * POWERS[usize::from(self.digits)] + fraction
     }
 
     /// How far a time is from the row's own.
@@ -67,7 +72,7 @@ impl TimeForm {
         let distance = value.wrapping_sub(self.own(timestamp));
         if self.date == 0 {
             let day = self.day();
-            (distance + day / 2).rem_euclid(day) - day / 2
+            self.within_day(distance + day / 2) - day / 2
         } else {
             distance
         }
@@ -75,43 +80,72 @@ impl TimeForm {
 
     /// Appends the time that is this far from the row's own; `None` when there is no such time.
     pub(super) fn write(self, distance: i64, timestamp: i64, out: &mut Vec<u8>) -> Option<()> {
-        let value = self.own(timestamp).wrapping_add(distance);
-        let scale = POWERS[usize::from(self.digits)];
-        // One division by what the compiler does not know.
-        let (seconds, mut fraction) = (value.div_euclid(scale), value.rem_euclid(scale));
-        let (days, seconds) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
-        let mut text = [0u8; 11 + 8 + 10];
+        out.extend_from_slice(TimeText::new(self).at(distance, timestamp)?);
+        Some(())
+    }
+}
+
+/// How times of one form are written, one after the other: what two have in common is written once.
+pub(super) struct TimeText {
+    form: TimeForm,
+    text: [u8; 11 + 8 + 10],
+    /// The day and the second of the day that the text has, if it has any.
+    days: Option<i64>,
+    of_day: Option<i64>,
+}
+
+impl TimeText {
+    pub(super) fn new(form: TimeForm) -> Self {
+        Self { form, text: [b':'; 29], days: None, of_day: None }
+    }
+
+    /// The time that is this far from the row's own; `None` when there is no such time.
+    pub(super) fn at(&mut self, distance: i64, timestamp: i64) -> Option<&[u8]> {
+        let form = self.form;
+        let value = form.own(timestamp).wrapping_add(distance);
+        let (seconds, mut fraction) = divided(value, form.digits);
+        let (days, of_day) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
         let mut at = 0;
-        if self.date != 0 {
-            let (year, month, of_month) = civil(days);
-            if !YEARS.contains(&year) {
-                return None;
+        if form.date != 0 {
+            if self.days != Some(days) {
+                self.days = None;
+                self.write_date(days)?;
+                self.days = Some(days);
             }
-            two_digits(year / 100, &mut text[0..]);
-            two_digits(year % 100, &mut text[2..]);
-            text[4] = self.date;
-            two_digits(month, &mut text[5..]);
-            text[7] = self.date;
-            two_digits(of_month, &mut text[8..]);
-            text[10] = self.middle;
             at = 11;
         }
-        two_digits(seconds / 3600, &mut text[at..]);
-        text[at + 2] = b':';
-        two_digits(seconds / 60 % 60, &mut text[at + 3..]);
-        text[at + 5] = b':';
-        two_digits(seconds % 60, &mut text[at + 6..]);
+        if self.of_day != Some(of_day) {
+            self.of_day = Some(of_day);
+            two_digits(of_day / 3600, &mut self.text[at..]);
+            two_digits(of_day / 60 % 60, &mut self.text[at + 3..]);
+            two_digits(of_day % 60, &mut self.text[at + 6..]);
+        }
         at += 8;
-        if self.point != 0 {
-            text[at] = self.point;
-            let end = at + 1 + usize::from(self.digits);
-            for place in text[at + 1..end].iter_mut().rev() {
+        if form.point != 0 {
+            self.text[at] = form.point;
+            let end = at + 1 + usize::from(form.digits);
+            for place in self.text[at + 1..end].iter_mut().rev() {
                 *place = b'0' + (fraction % 10) as u8;
                 fraction /= 10;
             }
             at = end;
         }
-        out.extend_from_slice(&text[..at]);
+        Some(&self.text[..at])
+    }
+
+    fn write_date(&mut self, days: i64) -> Option<()> {
+        let (year, month, of_month) = civil(days);
+        if !YEARS.contains(&year) {
+            return None;
+        }
+        let text = &mut self.text;
+        two_digits(year / 100, &mut text[0..]);
+        two_digits(year % 100, &mut text[2..]);
+        text[4] = self.form.date;
+        two_digits(month, &mut text[5..]);
+        text[7] = self.form.date;
+        two_digits(of_month, &mut text[8..]);
+        text[10] = self.form.middle;
         Some(())
     }
 }
@@ -123,16 +157,16 @@ pub(super) fn parse(text: &[u8]) -> Option<(TimeForm, i64)> {
         [_, _, _, _, date @ (b'-' | b'/' | b'.'), _, _, second, _, _, middle, rest @ ..]
             if date == second && matches!(middle, b'T' | b' ' | b't' | b'_' | b'-') =>
         {
-            let year = number(&text[0..2])? * 100 + number(&text[2..4])?;
-            let (month, day) = (number(&text[5..7])?, number(&text[8..10])?);
-            let days = days_of(year, month, day)?;
+            let months = [b'0', b'0', b'0', b'0', *date, b'0', b'0', *date];
+            let [century, _, of_century, _, _, month, ..] = pairs(text.first_chunk()?, months)?;
+            let year = i64::from(century) * 100 + i64::from(of_century);
+            let days = days_of(year, i64::from(month), number(&text[8..10])?)?;
             (*date, *middle, days, rest)
         }
         _ => return None,
     };
-    let [h1, h2, b':', m1, m2, b':', s1, s2, rest @ ..] = rest else { return None };
-    let (hour, minute) = (number(&[*h1, *h2])?, number(&[*m1, *m2])?);
-    let second = number(&[*s1, *s2])?;
+    let (clock, rest) = rest.split_first_chunk()?;
+    let [hour, _, _, minute, _, _, second, _] = pairs(clock, *b"00:00:00")?.map(i64::from);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -143,13 +177,15 @@ pub(super) fn parse(text: &[u8]) -> Option<(TimeForm, i64)> {
         // Neither a part of a hardware address nor of a longer number.
         [b':', _, _, b':', ..] | [b'0'..=b'9', ..] => return None,
         [point @ (b'.' | b','), fraction @ ..] => {
-            let digits = fraction.iter().take(10).take_while(|byte| byte.is_ascii_digit()).count();
+            let (mut digits, mut number) = (0, 0);
+            for digit in fraction.iter().take(10).map_while(|byte| digit_of(*byte)) {
+                digits += 1;
+                number = number * 10 + i64::from(digit);
+            }
             if digits > 9 {
                 return None;
             }
             if digits > 0 {
-                let number = fraction[..digits].iter();
-                let number = number.fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
                 form = TimeForm { point: *point, digits: digits as u8, ..form };
                 value = seconds * POWERS[digits] + number;
             }
@@ -157,6 +193,20 @@ pub(super) fn parse(text: &[u8]) -> Option<(TimeForm, i64)> {
         _ => {}
     }
     Some((form, value))
+}
+
+/// At every place the number that its digit and the next make, in a text that has digits where the
+/// pattern has zeros and is the pattern elsewhere.
+fn pairs(text: &[u8; 8], pattern: [u8; 8]) -> Option<[u8; 8]> {
+    // What must be added to a byte for its highest bit to be set when it is too large.
+    let limits = u64::from_le_bytes(pattern.map(|byte| if byte == b'0' { 0x76 } else { 0x7f }));
+    let digits = u64::from_le_bytes(*text) ^ u64::from_le_bytes(pattern);
+    let too_large = digits.wrapping_add(limits) | digits;
+    (too_large & 0x8080_8080_8080_8080 == 0).then(|| (digits * 10 + (digits >> 8)).to_le_bytes())
+}
+
+fn digit_of(byte: u8) -> Option<u8> {
+    Some(byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)
 }
 
 fn number(two: &[u8]) -> Option<i64> {
@@ -169,6 +219,24 @@ fn number(two: &[u8]) -> Option<i64> {
 fn two_digits(value: i64, out: &mut [u8]) {
     out[0] = b'0' + (value / 10 % 10) as u8;
     out[1] = b'0' + (value % 10) as u8;
+}
+
+/// A value divided by a power of ten, rounded down, and what is left. The usual powers are known to
+/// the compiler, which divides by none of them.
+fn divided(value: i64, digits: u8) -> (i64, i64) {
+    fn by<const POWER: i64>(value: i64) -> (i64, i64) {
+        (value.div_euclid(POWER), value.rem_euclid(POWER))
+    }
+    match digits {
+        0 => (value, 0),
+        3 => by::<1_000>(value),
+        6 => by::<1_000_000>(value),
+        9 => by::<1_000_000_000>(value),
+        _ => {
+            let power = POWERS[usize::from(digits)];
+            (value.div_euclid(power), value.rem_euclid(power))
+        }
+    }
 }
 
 /// Days since the epoch, when there is such a date.
@@ -221,9 +289,17 @@ mod tests {
         assert_eq!(round_trip("23:59:59.5", 86_400_000_000_000), -5);
         round_trip("2261-12-31T23:59:59.999999999", i64::MIN);
         round_trip("00:00:00", i64::MAX);
-        for none in
-            ["2023-02-29 00:00:00", "24:00:00", "12:60:00", "12:00:00:11:22", "1969-12-31T00:00:00"]
-        {
+        for none in [
+            "2023-02-29 00:00:00",
+            "24:00:00",
+            "12:0:000",
+            "12:00:0/",
+            "12;00:00",
+            "2024-01-1a 00:00:00",
+            "12:60:00",
+            "12:00:00:11:22",
+            "1969-12-31T00:00:00",
+        ] {
             assert_eq!(parse(none.as_bytes()), None, "{none}");
         }
     }

@@ -3,7 +3,8 @@
 //! What varies from line to line has digits, or is a value behind `=` or `"name":`. Slots begin and
 //! end where runs of letters and digits do, or beside digits within one.
 
-use super::classes::{DIGITS, HEX_LOWER, HEX_UPPER, classes_of};
+use std::ops::Range;
+
 use super::masks::Masks;
 use super::times::{self, FORM_BYTES};
 
@@ -48,14 +49,58 @@ impl Slot {
     }
 }
 
+/// The text of a shape while it is made.
+pub(super) struct ShapeText {
+    /// Room for the longest.
+    bytes: Box<[u8]>,
+    len: usize,
+}
+
+impl ShapeText {
+    /// Bytes that are copied at once, however few are wanted.
+    const COPIED: usize = 16;
+
+    /// Room for the shapes of lines of so many bytes.
+    pub(super) fn with_room(line_bytes: usize) -> Self {
+        let marks = SLOTS_MAX * (1 + FORM_BYTES);
+        Self { bytes: vec![0; line_bytes + marks + Self::COPIED].into(), len: 0 }
+    }
+
+    pub(super) fn get(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Appends what stands between two places of a text.
+    fn push_between(&mut self, text: &[u8], from: usize, to: usize) {
+        let len = to - from;
+        let chunk = text.get(from..).and_then(|rest| rest.first_chunk::<{ Self::COPIED }>());
+        match (chunk, self.bytes[self.len..].first_chunk_mut()) {
+            // Most are short, and copying a fixed number of bytes is quicker.
+            (Some(chunk), Some(place)) if len <= Self::COPIED => *place = *chunk,
+            _ => self.bytes[self.len..self.len + len].copy_from_slice(&text[from..to]),
+        }
+        self.len += len;
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
 /// Writes the shape of the line `text[start..end]` to `shape`, and its slots to `slots`.
 pub(super) fn cut(
     text: &[u8],
     masks: &Masks,
     (start, end): (usize, usize),
-    shape: &mut Vec<u8>,
+    shape: &mut ShapeText,
     slots: &mut Vec<Slot>,
 ) {
+    shape.clear();
     let slots_max = slots.len() + SLOTS_MAX;
     let mut literal = start;
     let mut at = start;
@@ -64,25 +109,26 @@ pub(super) fn cut(
             break;
         }
         let found = if text[event].is_ascii_digit() {
-            let from = masks.run_start(event, at);
-            if let Some((form, value)) = time_at(text, (start, end), (from, event)) {
-                shape.extend_from_slice(&text[literal..event]);
-                shape.push(TIME);
-                shape.extend_from_slice(&form.to_bytes());
-                const { assert!(FORM_BYTES == 4) };
+            let (run, digits_end) = masks.run_around(event, at..end);
+            let is_first = run.start == event;
+            let time = if is_first { time_at(text, (start, end), event) } else { None };
+            if let Some((form, value)) = time {
+                shape.push_between(text, literal, event);
+                shape.push(&[TIME]);
+                shape.push(&form.to_bytes());
                 slots.push(Slot::time(value));
                 literal = event + form.len();
                 at = literal;
                 continue;
             }
-            digits_slot(text, masks, end, (from, event))
+            digits_slot(&text[..end], run, event..digits_end)
         } else {
-            value_slot(text, event, end)
+            value_slot(text, masks, event, end)
         };
         at = found.1;
         if found.0 < found.1 {
-            shape.extend_from_slice(&text[literal..found.0]);
-            shape.push(SLOT);
+            shape.push_between(text, literal, found.0);
+            shape.push(&[SLOT]);
             slots.push(Slot { start: found.0 as u32, len: (found.1 - found.0) as u32 });
             literal = found.1;
             // The rest of a word has no slot of its own.
@@ -91,15 +137,16 @@ pub(super) fn cut(
             at = at.max(event + 1);
         }
     }
-    shape.extend_from_slice(&text[literal..end]);
+    shape.push_between(text, literal, end);
 }
 
+/// The time that begins with a digit of a line.
 fn time_at(
     text: &[u8],
     (start, end): (usize, usize),
-    (from, event): (usize, usize),
+    event: usize,
 ) -> Option<(times::TimeForm, i64)> {
-    if from != event || event + 8 > end {
+    if event + 8 > end {
         return None;
     }
     let looks_right = match (text[event + 2], text[event + 4]) {
@@ -110,33 +157,32 @@ fn time_at(
     if !looks_right {
         return None;
     }
-    let (form, value) = times::parse(&text[event..end.min(event + 32)])?;
-    Some((form, value))
+    times::parse(&text[event..end.min(event + 32)])
 }
 
-/// The slot in the run of letters and digits that begins at `from` and has its first digit at
-/// `digit`; an empty one ends where the search goes on.
-fn digits_slot(
-    text: &[u8],
-    masks: &Masks,
-    end: usize,
-    (from, digit): (usize, usize),
-) -> (usize, usize) {
-    let to = masks.run_end(digit, end);
-    let run = &text[from..to];
-    if run.len() == 8 && is_uuid(&text[from..end]) {
+/// The slot in a run of letters and digits with its first digits, in a text that ends with the line;
+/// an empty one ends where the search goes on.
+fn digits_slot(text: &[u8], run: Range<usize>, digits: Range<usize>) -> (usize, usize) {
+    let (from, to) = (run.start, run.end);
+    if run.len() == 8 && is_uuid(&text[from..]) {
         return (from, from + UUID_BYTES);
     }
-    if let [b'0', b'x' | b'X', rest @ ..] = run {
-        return if rest.is_empty() { (from, to) } else { (from + 2, to) };
-    }
-    let digits = text[digit..to].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    // Identifiers may hold any hexadecimal digits.
-    if digits == run.len() || classes_of(run) & !(DIGITS | HEX_LOWER | HEX_UPPER) == 0 {
+    if digits == run {
         return (from, to);
     }
-    let behind = digit + digits;
-    if text[behind..to].iter().any(u8::is_ascii_digit) { (from, to) } else { (digit, behind) }
+    let chars = &text[run];
+    if let [b'0', b'x' | b'X', rest @ ..] = chars {
+        return if rest.is_empty() { (from, to) } else { (from + 2, to) };
+    }
+    // Identifiers may hold any hexadecimal digits.
+    if chars.iter().all(u8::is_ascii_hexdigit) {
+        return (from, to);
+    }
+    if text[digits.end..to].iter().any(u8::is_ascii_digit) {
+        (from, to)
+    } else {
+        (digits.start, digits.end)
+    }
 }
 
 fn is_uuid(text: &[u8]) -> bool {
@@ -150,7 +196,7 @@ fn is_uuid(text: &[u8]) -> bool {
 
 /// The slot of the value behind the `=` or `:` at `opener`; an empty one ends where the search
 /// goes on.
-fn value_slot(text: &[u8], opener: usize, end: usize) -> (usize, usize) {
+fn value_slot(text: &[u8], masks: &Masks, opener: usize, end: usize) -> (usize, usize) {
     let mut from = opener + 1;
     if text[opener] == b':' && text.get(from) == Some(&b' ') {
         from += 1;
@@ -161,20 +207,37 @@ fn value_slot(text: &[u8], opener: usize, end: usize) -> (usize, usize) {
     if *first == b'"' {
         let from = from + 1;
         let none = (from, from);
-        let Some(rest) = text.get(from..limit) else { return none };
-        let len = rest.iter().position(|byte| matches!(byte, 0..=b' ' | b'"' | b'\\'));
-        return match (rest.first(), len) {
+        return match text[..limit].get(from) {
             // What begins with a digit is looked at more closely.
-            (Some(b'0'..=b'9' | b'-'), _) => none,
-            (_, Some(len)) if rest[len] == b'"' => (from, from + len),
-            _ => none,
+            None | Some(b'0'..=b'9' | b'-') => none,
+            Some(_) => match value_end(text, masks, (from, limit), |byte| {
+                matches!(byte, 0..=b' ' | b'"' | b'\\')
+            }) {
+                to if to < limit && text[to] == b'"' => (from, to),
+                _ => none,
+            },
         };
     }
     if !matches!(first, b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'_' | b'.' | b'*' | 0x80..) {
         return none;
     }
-    let rest = &text[from..limit];
-    let ends = |byte: &u8| ENDS_VALUE[usize::from(*byte)];
-    let len = rest.iter().position(ends).unwrap_or(rest.len());
-    (from, from + len)
+    (from, value_end(text, masks, (from, limit), |byte| ENDS_VALUE[usize::from(byte)]))
+}
+
+/// Where the first byte stands that ends a value, which is none of a word; or the limit.
+fn value_end(
+    text: &[u8],
+    masks: &Masks,
+    (from, limit): (usize, usize),
+    ends: impl Fn(u8) -> bool,
+) -> usize {
+    let mut to = from;
+    while to < limit {
+        to = masks.run_end(to, limit);
+        if text[..limit].get(to).is_none_or(|byte| ends(*byte)) {
+            break;
+        }
+        to += 1;
+    }
+    to
 }

@@ -9,7 +9,7 @@ use crate::column::metadata_builder::{ColumnBuilder, MetadataBuilder};
 use crate::column::{self, lengths, timestamps};
 use crate::encoding::frame::FrameEncoder;
 use crate::error::Result;
-use crate::shapes::{BlockLines, ColumnsEncoder, Masks};
+use crate::shapes::{BlockLines, ColumnsEncoder, Masks, Proof};
 
 use super::Row;
 
@@ -32,6 +32,7 @@ pub(super) struct BlockBuilder {
     times: timestamps::Scratch,
     numbers: lengths::Scratch,
     columns: ColumnsEncoder,
+    proof: Proof,
 }
 
 impl BlockBuilder {
@@ -156,7 +157,7 @@ impl BlockBuilder {
 
     /// Appends the lines, as the codec wanted or, where that does not gain, plain.
     ///
-    /// Columns are kept only after they were read back, line by line: nobody may ever find out
+    /// Columns are kept only after they were read back and made these lines: nobody may ever find out
     /// from a stored segment that an encoder was wrong about some line.
     pub(super) fn encode_lines(
         &mut self,
@@ -164,10 +165,10 @@ impl BlockBuilder {
         encoder: &mut FrameEncoder,
         out: &mut Vec<u8>,
     ) -> Result<LineCodec> {
-        let Self { columns, text, lengths, timestamps, .. } = self;
+        let Self { columns, proof, text, lengths, timestamps, .. } = self;
         let (start, lines) = (out.len(), BlockLines { text, lengths, timestamps });
         if wanted == LineCodec::Columns && columns.encode(lines, encoder, out)? {
-            let reads_back = lines.are_those_of(&out[start..]);
+            let reads_back = proof.holds(lines, &out[start..]);
             debug_assert!(reads_back, "columns do not make these lines");
             if reads_back {
                 return Ok(LineCodec::Columns);
