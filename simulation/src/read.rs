@@ -117,7 +117,8 @@ impl Querier {
                 for run in &batch.runs {
                     for row in run.rows.clone() {
                         let line = String::from_utf8_lossy(batch.lines.row(row)).into_owned();
-                        let entry = (run.labels.canonical(), batch.timestamps[row], line);
+                        let entry =
+                            (run.labels.canonical().to_owned(), batch.timestamps[row], line);
                         if !of_head.insert(entry.clone()) {
                             return Some(Err(Doubled(entry)));
                         }
@@ -162,7 +163,7 @@ fn segment_rows(store: &Store, segment: &store::StoredSegment) -> Option<Vec<Ent
         let lengths = decode_lengths(block, &bytes[1]).ok()?;
         let lines = decode_lines(block, &timestamps, &lengths, &bytes[2]).ok()?;
         for (stream, rows) in block.run_rows() {
-            let labels = footer.streams().labels(stream).canonical();
+            let labels = footer.streams().labels(stream).canonical().to_owned();
             found.extend(rows.map(|row| {
                 let line = String::from_utf8_lossy(lines.row(row)).into_owned();
                 (labels.clone(), timestamps[row], line)

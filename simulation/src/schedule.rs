@@ -201,7 +201,7 @@ impl Run {
                 let at = now - self.below(3) as i64 * 700_000_000_000 + self.below(2) as i64;
                 let line =
                     format!("{number} {stream} {row} {}", "x".repeat(self.below(120) as usize));
-                entries.push((labels.canonical(), at, line));
+                entries.push((labels.canonical().to_owned(), at, line));
             }
         }
         self.sent.extend(entries.iter().cloned());

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::{ErrorKind, Fingerprint, Labels, Level, TenantId, Timestamp};
 
+use crate::room;
 use crate::varint::{self, Reader};
 
 #[cfg(test)]
@@ -110,7 +111,7 @@ impl BatchBuilder {
     #[must_use]
     pub fn with_capacity(tenant: &TenantId, bytes: usize) -> Self {
         let name = tenant.as_str().as_bytes();
-        let mut buf = Vec::with_capacity(bytes.min(BATCH_BYTES_MAX).max(name.len() + 6));
+        let mut buf = room::take(bytes.min(BATCH_BYTES_MAX).max(name.len() + 6));
         buf.push(VERSION);
         // Tenant names are at most 150 bytes long.
         buf.push(name.len() as u8);
@@ -129,22 +130,35 @@ impl BatchBuilder {
         }
     }
 
-    /// About how many bytes a batch needs for so many streams, rows, and bytes of lines and
-    /// metadata.
+    /// About how many bytes a batch needs for so many streams, rows, and bytes of label texts,
+    /// lines and metadata; nearly always enough.
     #[must_use]
     pub fn estimate(streams: usize, rows: usize, payload_bytes: usize) -> usize {
-        256 + streams * 192 + rows * 9 + payload_bytes
+        256 + streams * (STREAM_FIXED_BYTES + 6) + rows * 11 + payload_bytes
+    }
+
+    /// Makes room for so many streams.
+    #[must_use]
+    pub fn for_streams(mut self, streams: usize) -> Self {
+        self.streams.reserve_exact(streams);
+        self
     }
 
     /// Begins a stream; the rows pushed next belong to it.
-    ///
-    /// `canonical` is the canonical text of `labels`.
-    pub fn begin_stream(&mut self, labels: &Labels, canonical: &str) {
-        self.begin_known_stream(labels.fingerprint(), canonical);
+    pub fn begin_stream(&mut self, labels: &Labels) {
+        self.begin_known_stream(labels.fingerprint(), labels);
     }
 
     /// Begins a stream whose fingerprint is known already.
-    pub fn begin_known_stream(&mut self, fingerprint: Fingerprint, canonical: &str) {
+    pub fn begin_known_stream(&mut self, fingerprint: Fingerprint, labels: &Labels) {
+        self.begin_text(fingerprint, labels.canonical());
+        if let Some(stream) = self.streams.last_mut() {
+            stream.labels = Some(labels.clone());
+        }
+    }
+
+    /// Begins a stream of which only the canonical text is at hand.
+    pub fn begin_text(&mut self, fingerprint: Fingerprint, canonical: &str) {
         self.end_stream();
         let start = self.buf.len();
         varint::put(&mut self.buf, canonical.len() as u64);
@@ -158,6 +172,7 @@ impl BatchBuilder {
             start,
             canonical: canonical_start..canonical_end,
             fingerprint,
+            labels: None,
             row_count: 0,
             rows: rows_start..rows_start,
         });
@@ -245,8 +260,8 @@ impl BatchBuilder {
         }
         AppendBatch {
             tenant: self.tenant,
-            bytes: self.buf.into(),
-            streams: self.streams.into(),
+            bytes: room::freeze(self.buf),
+            streams: Arc::new(self.streams),
             rows: self.rows,
             line_bytes: self.line_bytes,
         }
@@ -274,6 +289,8 @@ struct StreamSpan {
     start: usize,
     canonical: Range<usize>,
     fingerprint: Fingerprint,
+    /// In the process that built the batch.
+    labels: Option<Labels>,
     row_count: u32,
     rows: Range<usize>,
 }
@@ -283,7 +300,7 @@ struct StreamSpan {
 pub struct AppendBatch {
     tenant: TenantId,
     bytes: Bytes,
-    streams: Arc<[StreamSpan]>,
+    streams: Arc<Vec<StreamSpan>>,
     rows: u64,
     line_bytes: u64,
 }
@@ -303,7 +320,7 @@ impl AppendBatch {
         let mut check = Check { reader: Reader::new(&bytes), rows: 0, line_bytes: 0 };
         let (tenant, streams) = check.batch()?;
         let (rows, line_bytes) = (check.rows, check.line_bytes);
-        Ok(Self { tenant, bytes, streams: streams.into(), rows, line_bytes })
+        Ok(Self { tenant, bytes, streams: Arc::new(streams), rows, line_bytes })
     }
 
     /// The encoded bytes; what [`AppendBatch::decode`] takes.
@@ -385,14 +402,19 @@ impl AppendBatch {
             });
         }
         buf[count_at..count_at + 4].copy_from_slice(&(streams.len() as u32).to_le_bytes());
-        let (tenant, streams) = (tenant.clone(), streams.into());
-        Self { tenant, bytes: buf.into(), streams, rows, line_bytes }
+        let (tenant, streams) = (tenant.clone(), Arc::new(streams));
+        Self { tenant, bytes: room::freeze(buf), streams, rows, line_bytes }
     }
 
-    fn part(&self, span: &StreamSpan) -> StreamPart<'_> {
+    fn part<'a>(&'a self, span: &'a StreamSpan) -> StreamPart<'a> {
+        let labels = span.labels.as_ref();
         StreamPart {
-            // Both were checked when the batch was built or decoded.
-            canonical: str::from_utf8(&self.bytes[span.canonical.clone()]).unwrap_or_default(),
+            canonical: labels.map_or_else(
+                // It was checked when the batch was built or decoded.
+                || str::from_utf8(&self.bytes[span.canonical.clone()]).unwrap_or_default(),
+                Labels::canonical,
+            ),
+            labels,
             fingerprint: span.fingerprint,
             rows: span.row_count,
             bytes: &self.bytes,
@@ -411,6 +433,8 @@ impl AppendBatch {
 pub struct StreamPart<'a> {
     /// The canonical label text: sorted by name, quoted as Go does.
     pub canonical: &'a str,
+    /// What the text stands for, where the batch was built in this process.
+    pub labels: Option<&'a Labels>,
     /// Hash of the label set.
     pub fingerprint: Fingerprint,
     /// How many rows follow; at least one.
@@ -584,6 +608,7 @@ impl Check<'_> {
             start,
             canonical: canonical_end - canonical.len()..canonical_end,
             fingerprint,
+            labels: None,
             row_count,
             rows: rows_start..rows_start + length,
         })

@@ -211,10 +211,10 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<&str, &str>) {
-        let actual = parse(text).map(|labels| labels.canonical());
-        let expected =
-            expected.map(str::to_owned).map_err(|e| format!("couldn't parse labels: {e}"));
-        assert_eq!(actual.map_err(|e| e.to_string()), expected, "{text}");
+        let actual = parse(text).map_err(|error| error.to_string());
+        let actual = actual.as_ref().map(Labels::canonical).map_err(Clone::clone);
+        let expected = expected.map_err(|e| format!("couldn't parse labels: {e}"));
+        assert_eq!(actual, expected, "{text}");
     }
 
     #[test]

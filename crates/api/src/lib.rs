@@ -19,6 +19,8 @@ pub mod otlp;
 
 pub mod append;
 
+pub mod room;
+
 pub mod params;
 pub mod query;
 

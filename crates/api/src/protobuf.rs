@@ -74,6 +74,16 @@ impl<'a> Fields<'a> {
         Self(Reader::new(message))
     }
 
+    /// How many fields of this number follow, up to the first that cannot be read.
+    pub(crate) fn count(&self, number: u32) -> usize {
+        let mut rest = self.clone();
+        let mut count = 0;
+        while let Ok(Some((next, _))) = rest.next() {
+            count += usize::from(next == number);
+        }
+        count
+    }
+
     /// The next field's number and value; `None` at the end of the message.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
@@ -174,5 +184,13 @@ mod tests {
         check(&[0x0c], Err(WireError::Illegal));
         check(&[0x00, 1], Err(WireError::Illegal));
         check(&[0xff; 12], Err(WireError::Illegal));
+    }
+
+    #[test]
+    fn fields_are_counted_as_far_as_they_can_be_read() {
+        let mut fields = Fields::new(&[0x08, 1, 0x12, 1, b'x', 0x08, 2, 0x12, 3, b'h']);
+        assert_eq!((fields.count(1), fields.count(2), fields.count(3)), (2, 1, 0));
+        assert_eq!(fields.next(), Ok(Some((1, Value::Varint(1)))));
+        assert_eq!(fields.count(1), 1);
     }
 }

@@ -24,7 +24,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { known_streams_per_tenant: 10_000, shard_streams: false }
+        Self { known_streams_per_tenant: 100_000, shard_streams: false }
     }
 }
 

@@ -22,14 +22,14 @@ pub(crate) struct Encoder<'p> {
 }
 
 impl<'p> Encoder<'p> {
-    /// An encoder with room for about so many encoded bytes.
+    /// An encoder with room for so many streams and about so many encoded bytes.
     pub(crate) fn new(
         tenant: &'p TenantId,
         limits: &'p Limits,
         level_fields: &'p LevelFields,
-        bytes: usize,
+        (streams, bytes): (usize, usize),
     ) -> Self {
-        let builder = BatchBuilder::with_capacity(tenant, bytes);
+        let builder = BatchBuilder::with_capacity(tenant, bytes).for_streams(streams);
         Self { tenant, limits, level_fields, builder, full: Vec::new() }
     }
 
@@ -71,7 +71,7 @@ impl<'p> Encoder<'p> {
     }
 
     fn begin(&mut self, stream: &KnownStream) {
-        self.builder.begin_known_stream(stream.fingerprint, &stream.canonical);
+        self.builder.begin_known_stream(stream.fingerprint, &stream.labels);
     }
 
     fn begin_batch(&mut self, bytes: usize) {

@@ -42,6 +42,11 @@ impl<K: Hash + Eq, V: Clone> Generations<K, V> {
         self.young.insert(key, value);
     }
 
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.young.clear();

@@ -261,7 +261,7 @@ impl Request<'_> {
             entries.retain(|entry| match checks.check(entry) {
                 Ok(()) => true,
                 Err(refusal) => {
-                    let message = || refusal.message(&stream.canonical);
+                    let message = || refusal.message(stream.labels.canonical());
                     let refused = Amount::of(entry);
                     amount.subtract(refused);
                     record.refuse(refusal.reason(), stream, refused, message);
@@ -363,7 +363,7 @@ impl Request<'_> {
                 continue;
             };
             if limits.logging {
-                let (tenant, stream) = (self.tenant, &accepted.stream.canonical);
+                let (tenant, stream) = (self.tenant, accepted.stream.labels.canonical());
                 tracing::info!(%tenant, %stream, shards, "a hot stream is split");
             }
             // Neighbouring entries stay together.
@@ -384,13 +384,13 @@ impl Request<'_> {
         let (mut rows, mut bytes) = (0, 0);
         for stream in streams {
             rows += stream.entries.len();
-            bytes += stream.amount.bytes as usize;
+            bytes += stream.amount.bytes as usize + stream.stream.labels.canonical().len();
         }
-        let estimate = BatchBuilder::estimate(streams.len(), rows, bytes);
-        let mut encoder = Encoder::new(self.tenant, self.limits, self.level_fields, estimate);
+        let room = (streams.len(), BatchBuilder::estimate(streams.len(), rows, bytes));
+        let mut encoder = Encoder::new(self.tenant, self.limits, self.level_fields, room);
         for Accepted { stream, entries, .. } in streams {
             encoder.stream(stream, entries, |entry| {
-                let (bytes, stream_text) = (entry.line.len(), &stream.canonical);
+                let (bytes, stream_text) = (entry.line.len(), stream.labels.canonical());
                 record.refuse(LINE_TOO_LONG, stream, Amount::of(entry), || {
                     format!("entry of {bytes} bytes for stream '{stream_text}' fits no batch")
                 });

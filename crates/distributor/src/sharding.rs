@@ -119,7 +119,6 @@ impl Rates {
         }
         let labels = stream.labels.with(SHARD_LABEL, &shard.to_string());
         let part = Arc::new(KnownStream {
-            canonical: labels.canonical().into(),
             fingerprint: labels.fingerprint(),
             labels,
             ..KnownStream::clone(stream)

@@ -5,6 +5,7 @@
 //! they carry) depends only on the text and the tenant's limits, so a hot stream costs one lookup.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::label_text;
 use api::push::{PushError, PushLabels};
@@ -29,7 +30,10 @@ const INTERNAL_LABELS: [&str; 2] = ["__aggregated_metric__", "__pattern__"];
 const BACKFILL_LABEL: &str = "__backfill__";
 const BACKFILL_SHARD_LABEL: &str = "__backfill_shard__";
 /// Label texts longer than this are not remembered: they would be memory for a rare case.
-const REMEMBERED_TEXT_BYTES_MAX: usize = 16 << 10;
+const REMEMBERED_TEXT_BYTES_MAX: usize = 2 << 10;
+/// Streams remembered for all tenants together: a quarter of a gigabyte with long labels. A tenant
+/// that would remember more forgets its own.
+const KNOWN_STREAMS_MAX: usize = 250_000;
 /// Tenants remembered; an idle one that drops out starts over with a full rate budget.
 const TENANTS_MAX: usize = 20_000;
 
@@ -37,7 +41,6 @@ const TENANTS_MAX: usize = 20_000;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct KnownStream {
     pub(crate) labels: Labels,
-    pub(crate) canonical: Box<str>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) policy: Box<str>,
     /// Whether the stream was written by a log store for its own use; few rules apply then.
@@ -84,10 +87,10 @@ impl Reading<'_> {
         let canonical = labels.canonical();
         let policy = self.policy.unwrap_or_else(|| self.limits.policy_of(&labels));
         let tenant = self.tenant.as_str();
-        let verdict = match check_labels(&labels, &canonical, self.limits) {
+        let verdict = match check_labels(&labels, canonical, self.limits) {
             // A stream for own use has labels, or it would not be one.
             _ if is_internal => Ok(()),
-            Ok(()) => check_enforced(&labels, &canonical, policy, tenant, self.limits),
+            Ok(()) => check_enforced(&labels, canonical, policy, tenant, self.limits),
             Err(refusal) => Err(refusal),
         };
         Ok(KnownStream {
@@ -96,7 +99,6 @@ impl Reading<'_> {
             is_internal,
             level: self.level_fields.of_labels(&labels).map(Found::into_owned),
             refusal: verdict.err(),
-            canonical: canonical.into(),
             labels,
         })
     }
@@ -109,6 +111,8 @@ pub(crate) struct Tenant {
     /// How fast its streams are.
     pub(crate) rates: Rates,
     known: Mutex<Known>,
+    /// Streams remembered of all tenants.
+    remembered: Arc<AtomicUsize>,
 }
 
 struct Known {
@@ -121,6 +125,15 @@ struct Known {
 }
 
 impl Known {
+    fn len(&self) -> usize {
+        self.loki.len() + self.otlp.len()
+    }
+
+    fn clear(&mut self) {
+        self.loki.clear();
+        self.otlp.clear();
+    }
+
     fn of(&mut self, format: PushFormat) -> &mut Generations<Box<str>, Arc<KnownStream>> {
         match format {
             PushFormat::Loki => &mut self.loki,
@@ -130,7 +143,7 @@ impl Known {
 }
 
 impl Tenant {
-    fn new(limits: Arc<Limits>, config: &Config) -> Self {
+    fn new(limits: Arc<Limits>, config: &Config, remembered: &Arc<AtomicUsize>) -> Self {
         let bucket = TokenBucket::new(limits.ingestion_rate_bytes, limits.ingestion_burst_bytes);
         let known = Known {
             level_fields: level_fields(&limits),
@@ -139,7 +152,19 @@ impl Tenant {
             otlp: Generations::new(config.known_streams_per_tenant),
         };
         let rates = Rates::new(config.known_streams_per_tenant);
-        Self { bucket, rates, known: Mutex::new(known) }
+        Self { bucket, rates, known: Mutex::new(known), remembered: Arc::clone(remembered) }
+    }
+
+    /// Changes what is known, and counts what is remembered then.
+    fn change<T>(&self, known: &mut Known, change: impl FnOnce(&mut Known) -> T) -> T {
+        let before = known.len();
+        let changed = change(known);
+        let after = known.len();
+        if after != before {
+            self.remembered.fetch_add(after, Ordering::Relaxed);
+            self.remembered.fetch_sub(before, Ordering::Relaxed);
+        }
+        changed
     }
 
     /// Makes these limits the ones in force; forgets what was read under others. Answers where
@@ -149,8 +174,7 @@ impl Tenant {
         if !Arc::ptr_eq(&known.limits, limits) {
             if *known.limits != **limits {
                 known.level_fields = level_fields(limits);
-                known.loki.clear();
-                known.otlp.clear();
+                self.change(&mut known, Known::clear);
             }
             known.limits = Arc::clone(limits);
         }
@@ -170,23 +194,33 @@ impl Tenant {
         if !reading.is_ordinary() {
             return Ok(Arc::new(reading.read(parsed(labels)?)?));
         }
-        let canonical;
         let text = match &labels {
             PushLabels::Text(text) => *text,
-            PushLabels::Pairs(pairs) => {
-                canonical = pairs.canonical();
-                &canonical
-            }
+            PushLabels::Pairs(pairs) => pairs.canonical(),
         };
-        if let Some(known) = self.known.lock().of(reading.format).get(text) {
-            return Ok(known);
+        let mut known = self.known.lock();
+        if let Some(stream) = self.change(&mut known, |known| known.of(reading.format).get(text)) {
+            return Ok(stream);
         }
+        drop(known);
         let key: Box<str> = text.into();
         let stream = Arc::new(reading.read(parsed(labels)?)?);
         if key.len() <= REMEMBERED_TEXT_BYTES_MAX {
-            self.known.lock().of(reading.format).insert(key, Arc::clone(&stream));
+            let is_full = self.remembered.load(Ordering::Relaxed) >= KNOWN_STREAMS_MAX;
+            self.change(&mut self.known.lock(), |known| {
+                if is_full {
+                    known.clear();
+                }
+                known.of(reading.format).insert(key, Arc::clone(&stream));
+            });
         }
         Ok(stream)
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        self.remembered.fetch_sub(self.known.get_mut().len(), Ordering::Relaxed);
     }
 }
 
@@ -204,13 +238,15 @@ fn level_fields(limits: &Limits) -> Arc<LevelFields> {
 /// All tenants that pushed lately.
 pub(crate) struct Tenants {
     config: Config,
+    remembered: Arc<AtomicUsize>,
     tenants: Mutex<Generations<TenantId, Arc<Tenant>>>,
 }
 
 impl Tenants {
     /// No tenant yet.
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, tenants: Mutex::new(Generations::new(TENANTS_MAX)) }
+        let tenants = Mutex::new(Generations::new(TENANTS_MAX));
+        Self { config, remembered: Arc::default(), tenants }
     }
 
     /// A tenant, new or remembered.
@@ -219,7 +255,7 @@ impl Tenants {
         if let Some(known) = tenants.get(tenant) {
             return known;
         }
-        let new = Arc::new(Tenant::new(Arc::clone(limits), &self.config));
+        let new = Arc::new(Tenant::new(Arc::clone(limits), &self.config, &self.remembered));
         tenants.insert(tenant.clone(), Arc::clone(&new));
         new
     }

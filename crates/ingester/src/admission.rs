@@ -245,7 +245,10 @@ pub(crate) fn accepted_batch(
     let slab = batch.as_bytes();
     let mut builder = BatchBuilder::with_capacity(batch.tenant(), slab.len());
     for ((stream, part), verdicts) in batch.streams().zip(&draft.parts).zip(verdicts) {
-        builder.begin_known_stream(stream.fingerprint, stream.canonical);
+        match stream.labels {
+            Some(labels) => builder.begin_known_stream(stream.fingerprint, labels),
+            None => builder.begin_text(stream.fingerprint, stream.canonical),
+        }
         for (index, row) in draft.rows[part.rows.clone()].iter().enumerate() {
             if verdicts.as_ref().is_some_and(|verdicts| verdicts[index] != Verdict::Accepted) {
                 continue;
@@ -302,10 +305,10 @@ pub(crate) fn refusals(
     let mut message = String::new();
     for (row, verdict) in refused.iter().take(rules.named_max.max(1)) {
         let at = GoTime(row.timestamp);
-        let why = verdict.explain(row.timestamp, &stream.canonical, rules.limits);
+        let why = verdict.explain(row.timestamp, stream.labels.canonical(), rules.limits);
         let _ = writeln!(message, "entry with timestamp {at} ignored, reason: '{why}',");
     }
-    let (count, total, labels) = (refused.len(), rows.len(), &stream.canonical);
+    let (count, total, labels) = (refused.len(), rows.len(), stream.labels.canonical());
     let _ = write!(
         message,
         "user '{tenant}', total ignored: {count} out of {total} for stream: {labels}"

@@ -25,7 +25,6 @@ pub(crate) struct LastEntry {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) labels: Labels,
-    pub(crate) canonical: Box<str>,
     hash: u64,
     pub(crate) fingerprint: Fingerprint,
     /// Time of the newest entry that was admitted, durable or not.
@@ -105,18 +104,25 @@ impl Streams {
 
     /// The stream with this canonical text, whose hash is `hash`.
     pub(crate) fn find(&self, hash: u64, canonical: &str) -> Option<StreamId> {
-        let is_it =
-            |id: &StreamId| self.get(*id).is_some_and(|stream| &*stream.canonical == canonical);
+        self.find_by(hash, |labels| labels.canonical() == canonical)
+    }
+
+    /// The stream with these labels; `hash` is that of their canonical text.
+    pub(crate) fn find_labels(&self, hash: u64, wanted: &Labels) -> Option<StreamId> {
+        self.find_by(hash, |labels| labels == wanted)
+    }
+
+    fn find_by(&self, hash: u64, is_it: impl Fn(&Labels) -> bool) -> Option<StreamId> {
+        let is_it = |id: &StreamId| self.get(*id).is_some_and(|stream| is_it(&stream.labels));
         self.by_text.find(hash, is_it).copied()
     }
 
     /// Registers a stream that is not there yet.
-    pub(crate) fn add(&mut self, labels: Labels, canonical: &str, now: Duration) -> StreamId {
-        let hash = text_hash(canonical);
+    pub(crate) fn add(&mut self, labels: Labels, now: Duration) -> StreamId {
+        let hash = text_hash(labels.canonical());
         let stream = Stream {
             fingerprint: labels.fingerprint(),
             labels,
-            canonical: canonical.into(),
             hash,
             newest: None,
             stored_newest: None,
@@ -165,7 +171,7 @@ mod tests {
     use super::*;
 
     fn add(streams: &mut Streams, text: &str, now: u64) -> StreamId {
-        streams.add(Labels::parse(text).unwrap(), text, Duration::from_secs(now))
+        streams.add(Labels::parse(text).unwrap(), Duration::from_secs(now))
     }
 
     fn find(streams: &Streams, text: &str) -> Option<StreamId> {
@@ -179,6 +185,9 @@ mod tests {
             (0..100).map(|i| add(&mut streams, &format!("{{a=\"{i}\"}}"), i)).collect();
         assert_eq!(find(&streams, "{a=\"7\"}"), Some(ids[7]));
         assert_eq!(find(&streams, "{a=\"x\"}"), None);
+        let by_labels =
+            |text: &str| streams.find_labels(text_hash(text), &Labels::parse(text).unwrap());
+        assert_eq!((by_labels("{a=\"7\"}"), by_labels("{a=\"x\"}")), (Some(ids[7]), None));
         streams.get_mut(ids[1]).unwrap().pending = 1;
         streams.get_mut(ids[2]).unwrap().set_run(9, 0);
         streams.get_mut(ids[3]).unwrap().set_run(8, 0);

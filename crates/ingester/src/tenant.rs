@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::append::{AppendBatch, Rejected};
+use api::append::{AppendBatch, Rejected, StreamPart};
 use bytes::Bytes;
 use model::label::LabelError;
 use model::{Labels, Matcher, TenantId, TimeRange};
@@ -107,7 +107,7 @@ impl Tenant {
         let mut state = self.state.write();
         for (part, stream) in draft.parts.iter().zip(batch.streams()) {
             let rows = PartRows { rows: &draft.rows[part.rows.clone()], slab: stream.bytes() };
-            match state.streams_for(self, (part, stream.canonical), rules, metrics) {
+            match state.streams_for(self, (part, &stream), rules, metrics) {
                 Ok(id) => {
                     let stream =
                         state.streams.get_mut(id).expect("a stream that was just found is there");
@@ -178,11 +178,11 @@ impl Tenant {
         let mut state = self.state.write();
         for (part, stream) in draft.parts.iter().zip(batch.streams()) {
             let rows = &draft.rows[part.rows.clone()];
-            let id = match state.find(part.hash, stream.canonical) {
+            let id = match state.find(part.hash, &stream) {
                 Ok(Found::Known(id)) => id,
-                Ok(Found::New { labels, text }) => {
+                Ok(Found::New(labels)) => {
                     metrics.stream_created(&self.id);
-                    state.streams.add(labels, &text, now)
+                    state.streams.add(labels, now)
                 }
                 // A label text that does not parse was refused when it came.
                 Err(_) => continue,
@@ -334,16 +334,18 @@ pub(crate) struct Committed {
 /// What a sender's label text stands for.
 enum Found {
     Known(StreamId),
-    /// No stream yet; the text is the canonical one.
-    New {
-        labels: Labels,
-        text: String,
-    },
+    /// No stream yet.
+    New(Labels),
 }
 
 impl State {
-    /// The stream of a label text whose hash is `hash`.
-    fn find(&self, hash: u64, canonical: &str) -> Result<Found, LabelError> {
+    /// The stream of a part whose label text has the hash `hash`.
+    fn find(&self, hash: u64, part: &StreamPart<'_>) -> Result<Found, LabelError> {
+        if let Some(labels) = part.labels {
+            let known = self.streams.find_labels(hash, labels);
+            return Ok(known.map_or_else(|| Found::New(labels.clone()), Found::Known));
+        }
+        let canonical = part.canonical;
         if let Some(id) = self.streams.find(hash, canonical) {
             return Ok(Found::Known(id));
         }
@@ -351,31 +353,31 @@ impl State {
         // A sender that writes labels differently must not get a second stream: a segment takes
         // each only once.
         let text = labels.canonical();
-        let known =
-            if text == canonical { None } else { self.streams.find(text_hash(&text), &text) };
-        Ok(known.map_or(Found::New { labels, text }, Found::Known))
+        let known = if text == canonical { None } else { self.streams.find(text_hash(text), text) };
+        Ok(known.map_or(Found::New(labels), Found::Known))
     }
 
     /// The stream that a part belongs to; registers it when it is new.
     fn streams_for(
         &mut self,
         tenant: &Tenant,
-        (part, canonical): (&DraftPart, &str),
+        (part, stream): (&DraftPart, &StreamPart<'_>),
         rules: &Rules<'_>,
         metrics: &Metrics,
     ) -> Result<StreamId, Rejected> {
-        let found = self.find(part.hash, canonical);
-        let found = found.map_err(|error| invalid_labels(canonical, part, &error.to_string()))?;
-        let (labels, text) = match found {
+        let found = self.find(part.hash, stream);
+        let found =
+            found.map_err(|error| invalid_labels(stream.canonical, part, &error.to_string()))?;
+        let labels = match found {
             Found::Known(id) => return Ok(id),
-            Found::New { labels, text } => (labels, text),
+            Found::New(labels) => labels,
         };
         let count = self.streams.len() as u64;
         if rules.limits.streams_max().is_some_and(|max| count >= max) {
-            return Err(stream_limit(&tenant.id, &text, part));
+            return Err(stream_limit(&tenant.id, labels.canonical(), part));
         }
         metrics.stream_created(&tenant.id);
-        Ok(self.streams.add(labels, &text, rules.now))
+        Ok(self.streams.add(labels, rules.now))
     }
 }
 

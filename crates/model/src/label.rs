@@ -5,13 +5,50 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::fingerprint::Fingerprint;
 
+mod parse;
+
+use parse::Parser;
+pub use parse::unquote_prefix;
+
 /// A sorted set of label names and values without empty values. Cloning is cheap.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Labels(Arc<[(Box<str>, Box<str>)]>);
+#[derive(Clone)]
+pub struct Labels(Arc<Set>);
+
+/// A set in one text: the canonical one, and behind it what is written differently there.
+struct Set {
+    text: Box<str>,
+    /// Where the canonical text ends.
+    canonical: u32,
+    pairs: Box<[Pair]>,
+}
+
+/// Where the name and the value of a label stand in the text of their set.
+#[derive(Clone, Copy)]
+struct Pair {
+    name: Span,
+    value: Span,
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    fn of(self, text: &str) -> &str {
+        &text[self.start as usize..self.end as usize]
+    }
+}
 
 /// Why a label text was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,19 +62,24 @@ pub struct LabelError {
 
 impl Labels {
     /// Builds a label set: sorts by name, drops empty values, and lets the last of equal names win.
+    ///
+    /// # Panics
+    ///
+    /// When names and values together take gigabytes.
     pub fn new<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Self
     where
-        N: Into<Box<str>>,
-        V: Into<Box<str>>,
+        N: AsRef<str>,
+        V: AsRef<str>,
     {
-        let mut pairs: Vec<(Box<str>, Box<str>)> =
-            pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        pairs.sort_by(|a, b| a.0.cmp(&b.0));
-        pairs.reverse();
-        pairs.dedup_by(|a, b| a.0 == b.0);
-        pairs.reverse();
-        pairs.retain(|(_, value)| !value.is_empty());
-        Self(pairs.into())
+        let mut pairs: Vec<(N, V)> = pairs.into_iter().collect();
+        let is_after = |pair: &[(N, V)]| pair[0].0.as_ref() >= pair[1].0.as_ref();
+        if pairs.windows(2).any(is_after) {
+            pairs.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
+            pairs.reverse();
+            pairs.dedup_by(|a, b| a.0.as_ref() == b.0.as_ref());
+            pairs.reverse();
+        }
+        Self::of_sorted(&pairs)
     }
 
     /// Reads a label set written as `{a="b", c="d"}`, in any order.
@@ -49,46 +91,77 @@ impl Labels {
     ///
     /// [`LabelError`] names the first byte that does not fit; duplicate names are refused.
     pub fn parse(text: &str) -> Result<Self, LabelError> {
-        let pairs = Parser { text, offset: 0 }.labels()?;
-        let mut sorted = pairs;
-        sorted.sort_by(|a, b| a.0.cmp(&b.0));
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let mut pairs = Parser::new(text).labels()?;
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        if let Some(pair) = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             let message = format!("duplicate label name {:?}", pair[0].0);
             return Err(LabelError { message, offset: text.len() });
         }
-        sorted.retain(|(_, value)| !value.is_empty());
-        Ok(Self(sorted.into_iter().map(|(n, v)| (n.into(), v.into())).collect()))
+        Ok(Self::of_sorted(&pairs))
+    }
+
+    /// The set of pairs whose names ascend.
+    fn of_sorted<N: AsRef<str>, V: AsRef<str>>(sorted: &[(N, V)]) -> Self {
+        let pairs = sorted.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let pairs = pairs.filter(|(_, value)| !value.is_empty());
+        let bytes = pairs.clone().map(|(name, value)| name.len() + value.len() + 5).sum::<usize>();
+        let mut text = String::with_capacity(bytes.max(2));
+        let mut places = Vec::with_capacity(sorted.len());
+        text.push('{');
+        for (index, (name, value)) in pairs.clone().enumerate() {
+            text.push_str(if index > 0 { ", " } else { "" });
+            let name = if is_label_name(name) {
+                Some(append(&mut text, name))
+            } else {
+                append_quoted(&mut text, name)
+            };
+            text.push('=');
+            places.push((name, append_quoted(&mut text, value)));
+        }
+        text.push('}');
+        let canonical = offset(text.len());
+        let pairs = pairs.zip(places).map(|((name, value), places)| Pair {
+            name: places.0.unwrap_or_else(|| append(&mut text, name)),
+            value: places.1.unwrap_or_else(|| append(&mut text, value)),
+        });
+        let pairs = pairs.collect();
+        Self(Arc::new(Set { text: text.into(), canonical, pairs }))
     }
 
     /// The value of `name`, if the set holds it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let index = self.0.binary_search_by(|(n, _)| (**n).cmp(name)).ok()?;
-        Some(&self.0[index].1)
+        let Set { text, pairs, .. } = &*self.0;
+        // Sets are small, and lengths tell nearly all names apart without a look at the text.
+        let is_it = |pair: &&Pair| pair.name.len() == name.len() && pair.name.of(text) == name;
+        pairs.iter().find(is_it).map(|pair| pair.value.of(text))
     }
 
     /// Names and values in name order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        let Set { text, pairs, .. } = &*self.0;
+        pairs.iter().map(|pair| (pair.name.of(text), pair.value.of(text)))
     }
 
     /// How many labels the set holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.pairs.len()
     }
 
     /// Whether the set holds no label.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.pairs.is_empty()
     }
 
     /// The same set with `name` set to `value` (removed when `value` is empty).
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
-        let kept = self.iter().filter(|(n, _)| *n != name);
-        Self::new(kept.chain([(name, value)]))
+        let mut pairs: Vec<(&str, &str)> = self.iter().filter(|(n, _)| *n != name).collect();
+        let place = pairs.partition_point(|(n, _)| *n < name);
+        pairs.insert(place, (name, value));
+        Self::of_sorted(&pairs)
     }
 
     /// The 64-bit hash of the set; see [`Fingerprint`].
@@ -99,23 +172,48 @@ impl Labels {
 
     /// The canonical text, equal exactly for equal sets.
     #[must_use]
-    pub fn canonical(&self) -> String {
-        let mut text = String::with_capacity(2 + 40 * self.len());
-        text.push('{');
-        for (index, (name, value)) in self.iter().enumerate() {
-            if index > 0 {
-                text.push_str(", ");
-            }
-            if is_label_name(name) {
-                text.push_str(name);
-            } else {
-                quote_into(name, &mut text);
-            }
-            text.push('=');
-            quote_into(value, &mut text);
-        }
-        text.push('}');
-        text
+    pub fn canonical(&self) -> &str {
+        &self.0.text[..self.0.canonical as usize]
+    }
+}
+
+/// Appends a text and answers where it stands.
+fn append(text: &mut String, part: &str) -> Span {
+    let start = offset(text.len());
+    text.push_str(part);
+    Span { start, end: offset(text.len()) }
+}
+
+/// Appends a text in quotes; answers where it stands if it stands there unchanged.
+fn append_quoted(text: &mut String, part: &str) -> Option<Span> {
+    let start = text.len() + 1;
+    quote_into(part, text);
+    let end = text.len() - 1;
+    // Escapes only ever lengthen a text.
+    (end - start == part.len()).then(|| Span { start: offset(start), end: offset(end) })
+}
+
+fn offset(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a label set is smaller than 4 GiB")
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::of_sorted::<&str, &str>(&[])
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.canonical() == other.canonical()
+    }
+}
+
+impl Eq for Labels {}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.canonical().hash(state);
     }
 }
 
@@ -128,13 +226,13 @@ impl PartialOrd for Labels {
 /// Pair by pair, name before value; a proper prefix sorts first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.cmp(&other.0)
+        self.iter().cmp(other.iter())
     }
 }
 
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.canonical())
+        f.write_str(self.canonical())
     }
 }
 
@@ -198,174 +296,6 @@ fn is_unprintable(c: char) -> bool {
             | 0xe000..=0xf8ff | 0xfffe..=0xffff | 0xe0001..=0xe007f | 0xf0000..=0x10_ffff)
 }
 
-/// A cursor over label text.
-struct Parser<'a> {
-    text: &'a str,
-    offset: usize,
-}
-
-impl Parser<'_> {
-    fn labels(&mut self) -> Result<Vec<(String, String)>, LabelError> {
-        self.skip_space();
-        self.expect('{')?;
-        let mut pairs = Vec::new();
-        self.skip_space();
-        while !self.eat('}') {
-            if !pairs.is_empty() {
-                self.expect(',')?;
-                self.skip_space();
-                if self.eat('}') {
-                    break;
-                }
-            }
-            let name = self.name()?;
-            self.skip_space();
-            self.expect('=')?;
-            self.skip_space();
-            pairs.push((name, self.quoted()?));
-            self.skip_space();
-        }
-        self.skip_space();
-        if self.offset < self.text.len() {
-            return Err(self.error("unexpected text after '}'"));
-        }
-        Ok(pairs)
-    }
-
-    fn name(&mut self) -> Result<String, LabelError> {
-        if self.peek() == Some('"') {
-            let name = self.quoted()?;
-            return if name.is_empty() { Err(self.error("empty label name")) } else { Ok(name) };
-        }
-        let rest = &self.text[self.offset..];
-        let end =
-            rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        let name = &rest[..end];
-        if !is_label_name(name) {
-            return Err(self.error("expected a label name"));
-        }
-        self.offset += end;
-        Ok(name.to_owned())
-    }
-
-    fn quoted(&mut self) -> Result<String, LabelError> {
-        let rest = &self.text[self.offset..];
-        match unquote_prefix(rest) {
-            Ok((value, used)) => {
-                self.offset += used;
-                Ok(value)
-            }
-            Err(message) => Err(self.error(message)),
-        }
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.text[self.offset..].chars().next()
-    }
-
-    fn eat(&mut self, c: char) -> bool {
-        let found = self.peek() == Some(c);
-        if found {
-            self.offset += c.len_utf8();
-        }
-        found
-    }
-
-    fn expect(&mut self, c: char) -> Result<(), LabelError> {
-        if self.eat(c) { Ok(()) } else { Err(self.error(&format!("expected '{c}'"))) }
-    }
-
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(' ' | '\t' | '\n' | '\r')) {
-            self.offset += 1;
-        }
-    }
-
-    fn error(&self, message: &str) -> LabelError {
-        LabelError { message: message.to_owned(), offset: self.offset }
-    }
-}
-
-/// Reads one Go string literal at the start of `text`; answers its value and length in bytes.
-///
-/// Double-quoted and single-quoted literals take Go's escapes, back-quoted ones none. Escapes that
-/// denote bytes which are not UTF-8 become U+FFFD.
-///
-/// # Errors
-///
-/// A short reason, when the literal is malformed or does not end.
-pub fn unquote_prefix(text: &str) -> Result<(String, usize), &'static str> {
-    let quote = match text.as_bytes().first() {
-        Some(q @ (b'"' | b'\'' | b'`')) => *q,
-        _ => return Err("expected a quoted string"),
-    };
-    let body = &text.as_bytes()[1..];
-    if quote == b'`' {
-        let end = memchr::memchr(b'`', body).ok_or("literal not terminated")?;
-        return Ok((text[1..=end].to_owned(), end + 2));
-    }
-    let mut out = Vec::new();
-    let mut i = 0;
-    loop {
-        match *body.get(i).ok_or("literal not terminated")? {
-            b if b == quote => {
-                let value = String::from_utf8(out)
-                    .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-                return Ok((value, i + 2));
-            }
-            b'\n' => return Err("literal not terminated"),
-            b'\\' => i += unescape(&body[i..], quote, &mut out)?,
-            b => {
-                out.push(b);
-                i += 1;
-            }
-        }
-    }
-}
-
-/// Decodes the escape at the start of `body` (a backslash) into `out`; answers its length.
-fn unescape(body: &[u8], quote: u8, out: &mut Vec<u8>) -> Result<usize, &'static str> {
-    let kind = *body.get(1).ok_or("literal not terminated")?;
-    let simple = match kind {
-        b'a' => 7,
-        b'b' => 8,
-        b'f' => 12,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'v' => 11,
-        b'\\' => b'\\',
-        q if q == quote => q,
-        b'x' => {
-            out.push(u8::try_from(digits(body, 2, 2, 16)?).map_err(|_| INVALID_ESCAPE)?);
-            return Ok(4);
-        }
-        b'0'..=b'7' => {
-            out.push(u8::try_from(digits(body, 1, 3, 8)?).map_err(|_| INVALID_ESCAPE)?);
-            return Ok(4);
-        }
-        b'u' | b'U' => {
-            let count = if kind == b'u' { 4 } else { 8 };
-            let c = char::from_u32(digits(body, 2, count, 16)?).ok_or(INVALID_ESCAPE)?;
-            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            return Ok(2 + count);
-        }
-        _ => return Err(INVALID_ESCAPE),
-    };
-    out.push(simple);
-    Ok(2)
-}
-
-const INVALID_ESCAPE: &str = "invalid char escape";
-
-fn digits(body: &[u8], start: usize, count: usize, radix: u32) -> Result<u32, &'static str> {
-    let text = body.get(start..start + count).ok_or(INVALID_ESCAPE)?;
-    text.iter().try_fold(0u32, |value, b| {
-        let digit = char::from(*b).to_digit(radix).ok_or(INVALID_ESCAPE)?;
-        value.checked_mul(radix).and_then(|v| v.checked_add(digit)).ok_or(INVALID_ESCAPE)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -374,7 +304,7 @@ mod tests {
     fn canonical_text_is_sorted_and_reads_back() {
         let labels = Labels::parse(r#"{ foo="bar", bazz = "bu\"z\n", empty="" }"#).unwrap();
         assert_eq!(labels.canonical(), r#"{bazz="bu\"z\n", foo="bar"}"#);
-        assert_eq!(Labels::parse(&labels.canonical()).unwrap(), labels);
+        assert_eq!(Labels::parse(labels.canonical()).unwrap(), labels);
         assert_eq!(labels.get("foo"), Some("bar"));
         assert_eq!(labels.get("empty"), None);
     }
@@ -392,6 +322,33 @@ mod tests {
             assert!(Labels::parse(text).is_err(), "{text}");
         }
         assert!(Labels::parse(r#"{a="1", a="2"}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_quoted_differently_reads_as_it_was_given() {
+        let pairs = [("a", "x\"y"), ("b\n", "z"), ("k8s.pod", "p"), ("ключ", "\u{7f}é")];
+        let labels = Labels::new(pairs);
+        assert!(labels.iter().eq(pairs));
+        for (name, value) in pairs {
+            assert_eq!(labels.get(name), Some(value));
+        }
+        assert_eq!(labels.get("b"), None);
+        assert_eq!(labels.canonical(), r#"{a="x\"y", "b\n"="z", "k8s.pod"="p", "ключ"="\x7fé"}"#);
+        assert_eq!(Labels::parse(labels.canonical()).unwrap(), labels);
+        assert_eq!(Labels::default().canonical(), "{}");
+    }
+
+    #[test]
+    fn sets_with_another_value_compare_like_sets_made_anew() {
+        let labels = Labels::new([("b", "1"), ("d", "2")]);
+        for (name, value) in [("a", "x"), ("b", "x"), ("c", "x"), ("d", ""), ("e", "x"), ("b", "1")]
+        {
+            let other = labels.with(name, value);
+            let anew = Labels::new(labels.iter().chain([(name, value)]));
+            assert_eq!(other, anew);
+            assert_eq!(other.cmp(&labels), anew.iter().cmp(labels.iter()));
+            assert_eq!(other == labels, (name, value) == ("b", "1"));
+        }
     }
 
     #[test]

@@ -8,10 +8,10 @@ fn shown(push: Result<Push<'_>, PushError>) -> Result<String, String> {
     let mut out = String::new();
     for stream in &push.streams {
         let labels = match &stream.labels {
-            PushLabels::Text(text) => (*text).to_owned(),
+            PushLabels::Text(text) => text,
             PushLabels::Pairs(labels) => labels.canonical(),
         };
-        out.push_str(&labels);
+        out.push_str(labels);
         for entry in &stream.entries {
             let line = String::from_utf8_lossy(&entry.line);
             out.push_str(&format!(" {}:{line}", entry.timestamp.0));

@@ -123,7 +123,7 @@ fn batch(streams: usize) -> AppendBatch {
     let mut builder = BatchBuilder::new(&TenantId::anonymous());
     for stream in 0..streams {
         let labels = Labels::new([("n", stream.to_string().as_str())]);
-        builder.begin_stream(&labels, &labels.canonical());
+        builder.begin_stream(&labels);
         for row in 0..3 {
             builder.push_row(Timestamp(row), b"line", None, &[("k", "v")]).unwrap();
         }

@@ -7,7 +7,7 @@ const NOW: Timestamp = Timestamp(1_755_900_000_250_000_000);
 
 fn labels(limits: &Limits, pairs: &[(&str, &str)]) -> Result<(), (&'static str, String)> {
     let labels = Labels::new(pairs.iter().copied());
-    check_labels(&labels, &labels.canonical(), limits)
+    check_labels(&labels, labels.canonical(), limits)
         .map_err(|refusal| (refusal.reason, refusal.message))
 }
 

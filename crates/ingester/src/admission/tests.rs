@@ -10,7 +10,7 @@ const MINUTE: i64 = 60_000_000_000;
 fn batch(entries: &[(i64, &str)]) -> AppendBatch {
     let mut builder = BatchBuilder::new(&TenantId::new("rej").unwrap());
     let labels = Labels::new([("job", "rej")]);
-    builder.begin_stream(&labels, &labels.canonical());
+    builder.begin_stream(&labels);
     for (at, line) in entries {
         builder.push_row(Timestamp(*at), line.as_bytes(), None, &[]).unwrap();
     }
@@ -28,8 +28,7 @@ impl Door {
     fn new(limits: Limits) -> Self {
         let mut streams = Streams::default();
         let labels = Labels::new([("job", "rej")]);
-        let text = labels.canonical();
-        streams.add(labels, &text, Duration::ZERO);
+        streams.add(labels, Duration::ZERO);
         Self { streams, limits, now: Duration::ZERO }
     }
 
@@ -164,7 +163,7 @@ fn only_accepted_rows_are_written() {
     let mut builder = BatchBuilder::new(&TenantId::anonymous());
     for name in ["a", "b", "c"] {
         let labels = Labels::new([("n", name)]);
-        builder.begin_stream(&labels, &labels.canonical());
+        builder.begin_stream(&labels);
         for at in 0..3 {
             let level = model::Level::from_code(at as u8);
             builder.push_row(Timestamp(at), name.as_bytes(), level, &metadata).unwrap();

@@ -120,7 +120,7 @@ mod tests {
     fn batch(entries: &[Entry]) -> AppendBatch {
         let mut builder = BatchBuilder::new(&TenantId::anonymous());
         let labels = Labels::new([("a", "b")]);
-        builder.begin_stream(&labels, &labels.canonical());
+        builder.begin_stream(&labels);
         for (at, line, metadata) in entries {
             let pairs: Vec<_> = metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             builder.push_row(Timestamp(*at), line.as_bytes(), None, &pairs).unwrap();

@@ -134,7 +134,7 @@ fn batch(tenant: &str, entries: &[Entry]) -> AppendBatch {
             ("app".to_owned(), "web".to_owned()),
             ("n".to_owned(), stream.to_string()),
         ]);
-        builder.begin_stream(&labels, &labels.canonical());
+        builder.begin_stream(&labels);
         builder.push_row(Timestamp(*at), line.as_bytes(), None, &[]).unwrap();
     }
     builder.finish()

@@ -174,7 +174,7 @@ fn batch(entries: &[Entry]) -> AppendBatch {
     let mut builder = BatchBuilder::new(&TenantId::anonymous());
     for (stream, at, line) in entries {
         let labels = Labels::new([("app", "web"), ("n", stream.to_string().as_str())]);
-        builder.begin_stream(&labels, &labels.canonical());
+        builder.begin_stream(&labels);
         builder.push_row(Timestamp(*at), line.as_bytes(), None, &[("k", "v")]).unwrap();
     }
     builder.finish()

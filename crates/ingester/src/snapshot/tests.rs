@@ -29,7 +29,7 @@ fn batch(entries: &[Entry]) -> AppendBatch {
     for (stream, at, line, level, metadata) in entries {
         let labels = labels(*stream);
         let pairs: Vec<_> = metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        builder.begin_stream(&labels, &labels.canonical());
+        builder.begin_stream(&labels);
         let level = Level::from_code(*level);
         builder.push_row(Timestamp(*at), line.as_bytes(), level, &pairs).unwrap();
     }

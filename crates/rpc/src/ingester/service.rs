@@ -114,10 +114,10 @@ fn decode_batch(bytes: Bytes) -> Result<AppendBatch, Error> {
 }
 
 fn encode_news(news: TailNews) -> TailAnswer {
-    let named = news
-        .named
-        .iter()
-        .map(|(at, labels)| DroppedEntry { timestamp: at.0, labels: labels.canonical() });
+    let named = news.named.iter().map(|(at, labels)| DroppedEntry {
+        timestamp: at.0,
+        labels: labels.canonical().to_owned(),
+    });
     TailAnswer {
         batch: news.batch.map(|batch| batch.as_bytes().clone()).unwrap_or_default(),
         dropped: news.dropped,

@@ -140,7 +140,7 @@ impl IngesterRole for Role {
 fn batch(tenant: &TenantId) -> AppendBatch {
     let labels = Labels::new([("app", "x")]);
     let mut builder = BatchBuilder::new(tenant);
-    builder.begin_stream(&labels, &labels.canonical());
+    builder.begin_stream(&labels);
     builder.push_row(Timestamp(1), b"one", None, &[("k", "v")]).unwrap();
     builder.push_row(Timestamp(2), b"two", None, &[]).unwrap();
     builder.finish()

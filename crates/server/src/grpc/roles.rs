@@ -111,7 +111,7 @@ impl IngesterRole for IngesterOf {
 /// Entries as they travel.
 fn news(tenant: &TenantId, entries: &TailEntries, receiver: &TailReceiver) -> TailNews {
     let mut builder = BatchBuilder::new(tenant);
-    builder.begin_stream(&entries.labels, &entries.labels.canonical());
+    builder.begin_stream(&entries.labels);
     let mut dropped = receiver.take_dropped();
     for entry in entries.iter() {
         if builder.push_row(entry.timestamp, entry.line, entry.level, &entry.metadata).is_err() {

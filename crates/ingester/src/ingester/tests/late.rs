@@ -31,7 +31,7 @@ fn a_stream_whose_labels_are_written_in_two_ways_is_one_after_a_crash_too() {
     world.append(&ingester, "t", &[entry(1, 10, "a")]);
     let labels = Labels::new([("app", "web"), ("n", "1")]);
     let mut other = BatchBuilder::new(&id("t"));
-    other.begin_known_stream(labels.fingerprint(), r#"{n="1",app="web"}"#);
+    other.begin_text(labels.fingerprint(), r#"{n="1",app="web"}"#);
     other.push_row(Timestamp(11), b"b", None, &[]).unwrap();
     world.runtime.block_on(ingester.append(other.finish())).unwrap();
     let expected = once(&[entry(1, 10, "a"), entry(1, 11, "b")]);

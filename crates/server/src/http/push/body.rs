@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::body::BodyError;
-use bytes::{Bytes, BytesMut};
+use api::room;
+use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::Incoming;
 use prometheus_client::metrics::gauge::Gauge;
@@ -138,7 +139,7 @@ impl Body {
             return Err(no_room());
         }
         let mut reservation = Reservation::none(&app.push_budget);
-        let mut buffer = BytesMut::new();
+        let mut buffer = Vec::new();
         while let Some(part) = call::next_part(app, incoming).await? {
             let size = buffer.len() as u64 + part.len() as u64;
             check_size(size, limit)?;
@@ -148,10 +149,11 @@ impl Body {
             }
             // The announced size bounds what is reserved ahead, and never by more than doubling.
             let missing = announced.saturating_sub(buffer.len() as u64).min(4 * size);
-            buffer.reserve(usize::try_from(missing).unwrap_or(0).max(part.len()));
+            let missing = usize::try_from(missing).unwrap_or(0).max(part.len());
+            make_room(&mut buffer, part.len(), missing);
             buffer.extend_from_slice(&part);
         }
-        Ok(Self { bytes: buffer.freeze(), reservation })
+        Ok(Self { bytes: room::freeze(buffer), reservation })
     }
 
     /// Unpacks the body; `unpack` gets the packed bytes and the most that may come out.
@@ -177,6 +179,15 @@ impl Body {
         })?;
         reservation.set(unpacked.len() as u64);
         Ok(Self { bytes: unpacked, reservation })
+    }
+}
+
+/// Sees to it that a part fits; if it does not, makes room for all that is missing.
+fn make_room(buffer: &mut Vec<u8>, part: usize, missing: usize) {
+    if buffer.capacity() < buffer.len() + part {
+        let mut larger = room::take((buffer.len() + missing).max(2 * buffer.capacity()));
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
     }
 }
 
@@ -209,6 +220,22 @@ mod tests {
         Reservation::none(&budget).grow(80).unwrap();
         drop(first);
         assert_eq!((budget.used.load(Ordering::Relaxed), budget.gauge.get()), (0, 0));
+    }
+
+    #[test]
+    fn a_body_of_unknown_length_grows_by_doubling() {
+        let (mut buffer, mut moves) = (Vec::new(), 0);
+        for _ in 0..1000 {
+            let before = buffer.capacity();
+            make_room(&mut buffer, 1000, 1000);
+            moves += u32::from(buffer.capacity() != before);
+            buffer.extend_from_slice(&[7; 1000]);
+        }
+        assert_eq!(buffer, [7; 1_000_000]);
+        assert!(moves <= 11, "{moves}");
+        let mut announced = Vec::new();
+        make_room(&mut announced, 10, 5000);
+        assert!(announced.capacity() >= 5000);
     }
 
     #[test]
