@@ -1,8 +1,8 @@
 //! The tables of house rules and what compares them with the tree.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 /// Which workspace crates a crate may use. A new edge is a change of the architecture.
 pub const IMPORTS: &[(&str, &[&str])] = &[
@@ -69,10 +69,13 @@ pub const LONG_FILES: &[(&str, &str)] = &[];
 /// Names that say nothing about what a thing is.
 pub const BANNED_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "mod"];
 
-/// The folder of the workspace.
+/// The folder of the workspace: where cargo runs this, because what was built may have moved with its
+/// sources.
 #[must_use]
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    let own =
+        env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&own).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// Every source file below `folder`, with its path relative to the workspace.
