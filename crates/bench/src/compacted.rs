@@ -16,6 +16,8 @@ use crate::server::{Server, Settings};
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// How often to look whether it is over.
 const LOOK: Duration = Duration::from_millis(100);
+/// Bytes that merges have written.
+const OUTPUT: &str = "sigyn_compactor_output_bytes_total";
 /// Rounds of the compactor that were carried out.
 const ROUNDS: &str = "loki_compactor_apply_retention_operation_total{status=\"success\"}";
 
@@ -63,12 +65,17 @@ pub fn compact(
 
 /// Waits until there is nothing left to merge or to remove; how long that took.
 pub fn settle(server: &Server, clock: &dyn Clock) -> Result<Duration, Error> {
-    let (started, before) = (clock.monotonic(), metric(server, ROUNDS)?);
+    let started = clock.monotonic();
+    let (mut rounds_before, mut output_before) = (metric(server, ROUNDS)?, 0.0);
     loop {
         let took = clock.monotonic().saturating_sub(started);
+        let (rounds, output) = (metric(server, ROUNDS)?, metric(server, OUTPUT)?);
+        if output > output_before {
+            (rounds_before, output_before) = (rounds, output);
+        }
         // The first round to end may have begun before; the next one finds all of it, and the last
-        // that nothing is left.
-        let is_over = metric(server, ROUNDS)? >= before + 3.0 && {
+        // that nothing is left: a merge is known when it has ended, and a round ends behind its merges.
+        let is_over = rounds >= rounds_before + 3.0 && {
             let (_, objects) = measure::disk_usage(&server.segments());
             metric(server, "sigyn_catalog_segments")? >= objects as f64
         };

@@ -139,7 +139,7 @@ impl KeySet {
 pub(crate) struct IndexBuilder {
     collector: KeyCollector,
     /// Per family and block: distinct keys, ascending; `None` when they are not listed.
-    blocks: [Vec<Option<Vec<u32>>>; Family::COUNT],
+    blocks: [Vec<Option<Box<[u32]>>>; Family::COUNT],
 }
 
 impl IndexBuilder {
@@ -161,7 +161,8 @@ impl IndexBuilder {
         let keys = [grams, identifiers, value_keys(columns), numbers];
         for (family, keys) in Family::ALL.into_iter().zip(keys) {
             let bytes = keys.len() * posting_bits(family) / 8;
-            let listed = (bytes <= encoded / BUDGET_PART).then_some(keys);
+            // They stay until the segment ends, without the room they grew into.
+            let listed = (bytes <= encoded / BUDGET_PART).then(|| keys.into_boxed_slice());
             blocks[family as usize].push(listed);
         }
     }
@@ -196,11 +197,11 @@ fn value_keys(columns: &[&ColumnBuilder]) -> Vec<u32> {
 
 fn encode_family(
     family: Family,
-    blocks: &[Option<Vec<u32>>],
+    blocks: &[Option<Box<[u32]>>],
     first_page: u32,
     out: &mut Vec<u8>,
 ) -> FamilyDirectory {
-    let total: usize = blocks.iter().flatten().map(Vec::len).sum();
+    let total: usize = blocks.iter().flatten().map(|keys| keys.len()).sum();
     let typical = match family {
         // Few blocks have most of the keys, and those are the blocks that are asked about.
         Family::Numbers | Family::Values => {
@@ -233,7 +234,7 @@ fn encode_family(
 
 /// Puts the keys of all blocks in one order, a part of the key space at a time.
 struct Merge<'a> {
-    blocks: &'a [Option<Vec<u32>>],
+    blocks: &'a [Option<Box<[u32]>>],
     /// Per block: how many keys have been taken.
     next: Vec<usize>,
     /// Bits that keys lose.
@@ -247,7 +248,7 @@ struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    fn new(blocks: &'a [Option<Vec<u32>>], cut: u32) -> Self {
+    fn new(blocks: &'a [Option<Box<[u32]>>], cut: u32) -> Self {
         let next = vec![0; blocks.len()];
         Self { blocks, next, cut, from: 0, taken: Vec::new(), places: Vec::new() }
     }
