@@ -55,7 +55,7 @@ pub(crate) struct KeyCollector {
 impl KeyCollector {
     pub(crate) fn new() -> Self {
         Self {
-            grams: Box::new([0; 1 << 16]),
+            grams: Box::new([0; _]),
             identifiers: KeySet::new(),
             numbers: KeySet::new(),
             hashes: keys::Hashes::default(),

@@ -328,7 +328,7 @@ mod tests {
     }
 
     fn all_keys(text: &[u8]) -> (BTreeSet<u32>, BTreeSet<u32>) {
-        let mut seen = [0; 1 << 16];
+        let mut seen: GramSet = [0; _];
         mark_grams(text, &mut seen);
         let grams =
             (0..seen.len() as u32).filter(|gram| seen[*gram as usize] == 1 && is_gram(*gram));

@@ -27,8 +27,8 @@ struct Entry {
 }
 
 impl Dictionary {
-    /// Takes the values of a column, each with its first eight bytes as a word; `false` when a dictionary would not be smaller than about
-    /// `value_bits` for each.
+    /// Takes the values of a column, each with its first eight bytes as a word; `false` when a
+    /// dictionary would not be smaller than about `value_bits` for each.
     pub(super) fn fill<'a>(
         &mut self,
         values: impl ExactSizeIterator<Item = (&'a [u8], u64)>,
